@@ -1,0 +1,6 @@
+//! What the engine needs from the outside: a store, a bus, a clock and a way out.
+
+pub mod bus;
+pub mod clock;
+pub mod outbound;
+pub mod store;
