@@ -174,8 +174,9 @@ impl std::fmt::Debug for Request {
 impl Request {
     /// The data form of a typed activity.
     pub fn of<A: Activity>(activity: &A) -> Result<Self, ActivityError> {
-        let args = serde_json::to_vec(activity)
-            .map_err(|e| ActivityError::fatal("InternalError", format!("{} cannot be written as JSON: {e}", A::NAME)))?;
+        let args = serde_json::to_vec(activity).map_err(|e| {
+            ActivityError::fatal("InternalError", format!("{} cannot be written as JSON: {e}", A::NAME))
+        })?;
         Ok(Self { name: A::NAME, args: args.into(), start: start::<A> })
     }
 }
@@ -189,9 +190,9 @@ fn start<A: Activity>(args: Bytes, cx: ActivityCx) -> Running {
         if streamed {
             A::strip(&mut output);
         }
-        serde_json::to_vec(&output)
-            .map(Bytes::from)
-            .map_err(|e| ActivityError::fatal("InternalError", format!("the result of {} cannot be written: {e}", A::NAME)))
+        serde_json::to_vec(&output).map(Bytes::from).map_err(|e| {
+            ActivityError::fatal("InternalError", format!("the result of {} cannot be written: {e}", A::NAME))
+        })
     })
 }
 

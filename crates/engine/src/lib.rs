@@ -5,9 +5,9 @@
 //! Must not know: HTTP, SQL, agents, workflows, the clock on the wall (drivers bring it).
 
 pub mod activity;
+pub mod driver;
 pub mod event;
 pub mod journal;
 pub mod name;
 pub mod ports;
 pub mod run;
-pub mod driver;

@@ -100,7 +100,9 @@ pub enum FrameError {
 /// Writes frames as one row.
 #[must_use]
 pub fn encode_row(at: Time, frames: &[Frame], chain: Chain) -> Row {
-    let mut out = Vec::with_capacity(1 + CHAIN_LEN + frames.iter().map(|f| 24 + f.key.len() + f.body.text().len()).sum::<usize>());
+    let mut out = Vec::with_capacity(
+        1 + CHAIN_LEN + frames.iter().map(|f| 24 + f.key.len() + f.body.text().len()).sum::<usize>(),
+    );
     out.push(VERSION);
     for frame in frames {
         encode_frame(&mut out, at, frame);
@@ -134,7 +136,13 @@ fn encode_frame(out: &mut Vec<u8>, row_at: Time, frame: &Frame) {
 ///
 /// # Errors
 /// [`FrameError`] names the entry that is damaged.
-pub fn decode_row(at: Time, first: u32, count: u32, body: &Bytes, chain: Chain) -> Result<(Vec<Frame>, Chain), FrameError> {
+pub fn decode_row(
+    at: Time,
+    first: u32,
+    count: u32,
+    body: &Bytes,
+    chain: Chain,
+) -> Result<(Vec<Frame>, Chain), FrameError> {
     let mut rest = body.clone();
     let version = take_u8(&mut rest).ok_or(FrameError::Short(first))?;
     if version != VERSION {
@@ -282,7 +290,8 @@ mod tests {
 
     #[test]
     fn a_no_op_step_costs_a_dozen_bytes() {
-        let step = Frame { kind: Kind::StepValue, key: "s#2".into(), at: Time(0), args: None, body: Body::Here(Bytes::new()) };
+        let step =
+            Frame { kind: Kind::StepValue, key: "s#2".into(), at: Time(0), args: None, body: Body::Here(Bytes::new()) };
         let one = encode_row(Time(0), std::slice::from_ref(&step), [0; 16]).body.len();
         let two = encode_row(Time(0), &[step.clone(), step], [0; 16]).body.len();
         assert!(two - one <= 12, "{}", two - one);
