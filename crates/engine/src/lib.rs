@@ -18,6 +18,8 @@ pub mod name;
 pub mod ports;
 pub mod run;
 pub mod shard;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod workflow;
 
 pub use branch::Branch;

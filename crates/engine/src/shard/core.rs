@@ -173,6 +173,9 @@ impl Core {
             self.timers.remove(&(at, run));
         }
         live.abort_all(&mut self.env);
+        if live.has_mail {
+            self.env.out.push(Output::Mail(run));
+        }
     }
 
     fn start(&mut self, start: Start) {
@@ -294,7 +297,7 @@ impl Core {
         }
         for item in tag.mail {
             let run = item.run;
-            if self.runs.get(&run).is_some_and(Live::takes_mail) {
+            if self.runs.contains_key(&run) {
                 self.with(run, |live, env| live.inbox(env, vec![item]));
             } else {
                 self.env.out.push(Output::Mail(run));

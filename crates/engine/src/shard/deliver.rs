@@ -160,8 +160,10 @@ impl Live {
         if id.epoch != self.epoch {
             return;
         }
-        if let Phase::Stopping(_) = self.phase {
-            return self.stopped(env, id);
+        match self.phase {
+            Phase::Running => {}
+            Phase::Stopping(_) => return self.stopped(env, id),
+            Phase::Claiming(_) | Phase::Over => return,
         }
         let Some(call) = self.call_in_flight(id) else { return };
         let key: Key = (&*id.key).into();
@@ -258,17 +260,20 @@ impl Live {
         spool.text.push_str(&text);
     }
 
-    /// Whether messages can be given to it now.
-    pub fn takes_mail(&self) -> bool {
+    fn takes_mail(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Stopping(_))
     }
 
     /// Moves messages into the journal, each with its consequences.
     pub fn inbox(&mut self, env: &mut Env, items: Vec<InboxItem>) {
         for item in items {
+            if let Phase::Claiming(claim) = &mut self.phase {
+                claim.inbox.push(item);
+                continue;
+            }
             if !self.takes_mail() {
-                // A run that parks in this very moment: the store makes it due, the driver is told again.
-                env.out.push(Output::Mail(self.no));
+                // A run that parks in this very moment: whoever forgets it tells the driver again.
+                self.has_mail = true;
                 return;
             }
             if !self.seen.insert(item.dedup.clone()) {

@@ -80,6 +80,8 @@ pub(crate) struct Live {
     pub inbox_put: Vec<InboxItem>,
     /// Messages this owner has seen.
     pub seen: BTreeSet<String>,
+    /// A message came while it was leaving memory.
+    pub has_mail: bool,
     /// The parent whose next row carries this run's birth.
     pub born_by: Option<RunNo>,
     /// What the shard's timer set holds for this run.
@@ -141,6 +143,7 @@ impl Live {
             inbox_done: Vec::new(),
             inbox_put: Vec::new(),
             seen: BTreeSet::new(),
+            has_mail: false,
             born_by: None,
             due: None,
             is_dirty: false,
