@@ -92,7 +92,10 @@ pub struct Started {
     pub activity: String,
     /// What a repeat may do.
     pub effect: Effect,
-    /// What the caller wants known about it (the agent's name, what it was given).
+    /// The agent or tool that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// What the caller wants known about it, e.g. where its input came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<Box<RawValue>>,
 }
@@ -119,9 +122,9 @@ pub struct Completed {
     /// The first entry of its streamed text, when the text stands in `agent.delta` entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streamed_from: Option<u32>,
-    /// What the caller wants known about it.
+    /// The agent or tool that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub about: Option<Box<RawValue>>,
+    pub agent: Option<String>,
 }
 
 /// `step.failed`, `agent.failed`.
@@ -131,9 +134,9 @@ pub struct Failed {
     pub error: ActivityError,
     /// Attempts made.
     pub attempts: u32,
-    /// What the caller wants known about it.
+    /// The agent or tool that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub about: Option<Box<RawValue>>,
+    pub agent: Option<String>,
 }
 
 /// `agent.delta`.
@@ -145,9 +148,9 @@ pub struct Delta {
     pub offset: u64,
     /// The piece.
     pub text: String,
-    /// What the caller wants known about it.
+    /// The agent or tool that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub about: Option<Box<RawValue>>,
+    pub agent: Option<String>,
 }
 
 /// `agent.retracted`.

@@ -151,6 +151,8 @@ pub enum Receipt {
     Committed,
     /// Not written, and never will be.
     Refused(Refusal),
+    /// Certainly not written, for no fault of the transition; the store may take it later.
+    Failed(StoreError),
     /// May or may not be durable: gates stay shut until the row is read again by key.
     Unknown(String),
 }

@@ -1,0 +1,4 @@
+//! Every port in memory: tests, the simulation, and the default bus.
+
+pub mod bus;
+pub mod store;

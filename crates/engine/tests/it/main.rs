@@ -1,0 +1,4 @@
+//! The engine as a whole: replay, crashes, faults, on a memory disk with virtual time.
+
+mod activities;
+mod simulation;
