@@ -38,6 +38,19 @@ pub struct Ports {
     pub outbound: Arc<dyn Outbound>,
 }
 
+impl Ports {
+    /// Everything in memory: for tests and for trying things out. Nothing outlives the process.
+    #[must_use]
+    pub fn in_memory(outbound: Arc<dyn Outbound>) -> Self {
+        Self {
+            store: Arc::new(crate::memory::store::MemoryStore::new()),
+            bus: Arc::new(crate::memory::bus::LocalBus::new()),
+            clock: Arc::new(crate::driver::SystemClock::default()),
+            outbound,
+        }
+    }
+}
+
 /// Bounds of one engine.
 #[derive(Debug, Clone)]
 pub struct Options {
