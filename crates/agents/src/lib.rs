@@ -1,7 +1,10 @@
-//! Who does it: models and the one way out of the process.
+//! Who does it: agents, models, tools, and the one way out.
 //!
-//! Must not know: stores, HTTP surfaces, workflows. The HTTP client is named in [`egress`] and nowhere else.
+//! Nouns: agent, model, tool, egress, form.
+//! Must not know: stores, app, server, workflows. The HTTP client is named in [`egress`] and nowhere else.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod agent;
 pub mod egress;
+pub mod form;
 pub mod model;

@@ -103,6 +103,8 @@ impl Retry {
 pub trait DeltaSink: Send + Sync {
     /// One more piece of text.
     fn push(&self, text: &str);
+    /// Bytes pushed so far.
+    fn pushed(&self) -> usize;
 }
 
 /// All that an activity may touch. There is no other way out of the process.
@@ -185,9 +187,9 @@ fn start<A: Activity>(args: Bytes, cx: ActivityCx) -> Running {
     Box::pin(async move {
         let activity: A = serde_json::from_slice(&args)
             .map_err(|e| ActivityError::fatal("InternalError", format!("{} cannot be read back: {e}", A::NAME)))?;
-        let streamed = cx.deltas.is_some();
+        let deltas = cx.deltas.clone();
         let mut output = activity.run(cx).await?;
-        if streamed {
+        if deltas.is_some_and(|d| d.pushed() > 0) {
             A::strip(&mut output);
         }
         serde_json::to_vec(&output).map(Bytes::from).map_err(|e| {

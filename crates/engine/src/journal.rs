@@ -3,4 +3,4 @@
 pub mod body;
 pub mod frame;
 
-pub use frame::{Frame, Row as EncodedRow, decode_row, encode_row};
+pub use frame::{Frame, Row as EncodedRow, decode_part, decode_row, encode_row};

@@ -5,9 +5,26 @@
 //! Must not know: HTTP, SQL, agents, workflows, the clock on the wall (drivers bring it).
 
 pub mod activity;
+mod branch;
+mod call;
+mod cell;
+mod ctx;
 pub mod driver;
+mod error;
 pub mod event;
 pub mod journal;
+pub mod memory;
 pub mod name;
 pub mod ports;
 pub mod run;
+pub mod shard;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+mod workflow;
+
+pub use branch::Branch;
+pub use call::Call;
+pub use cell::Traces;
+pub use ctx::{Ctx, Durable};
+pub use error::{Error, Result};
+pub use workflow::{Factory, Registry, Root};

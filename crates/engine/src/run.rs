@@ -26,7 +26,7 @@ impl Time {
 }
 
 /// Dense run number: the key inside a store. Ids stay at the edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunNo(pub i64);
 

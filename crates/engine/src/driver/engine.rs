@@ -1,15 +1,30 @@
 //! The engine's face: submit, wait, send, read, follow, stop.
 
-use crate::event::Kind;
-use crate::journal::body::{CancelRequested, Decision, Ended, Signal};
+use crate::driver::calls::Calls;
+use crate::driver::read::{Entry, Events, entries};
+use crate::driver::retention;
+use crate::driver::scheduler::{Offers, Scheduler};
+use crate::driver::thread::{Announced, Gauge, Mailbox, Shard, Word};
+use crate::event::{Class, Kind};
+use crate::journal::body::{Blocked, CancelRequested, Decision, Ended, Inbox, RunError, Signal};
 use crate::ports::bus::Bus;
 use crate::ports::clock::Clock;
 use crate::ports::outbound::Outbound;
-use crate::ports::store::{Refusal, Store, StoreError};
+use crate::ports::store::{InboxItem, Receipt, Refusal, Store, StoreError, Transition};
 use crate::run::{RunId, RunNo, Status, Submit, Time};
+use crate::shard::core::{Core, CoreOptions};
+use crate::shard::wire::{Input, Start};
+use crate::workflow::Registry;
 use bytes::Bytes;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
+use tokio::sync::{Semaphore, oneshot};
+
+/// A poll that takes longer than this will not end: the process is stopped, so that the run is counted and others go on.
+const POLL_MAX: Duration = Duration::from_secs(30);
 
 /// The parts an engine stands on.
 #[derive(Clone)]
@@ -24,6 +39,19 @@ pub struct Ports {
     pub outbound: Arc<dyn Outbound>,
 }
 
+impl Ports {
+    /// Everything in memory: for tests and for trying things out. Nothing outlives the process.
+    #[must_use]
+    pub fn in_memory(outbound: Arc<dyn Outbound>) -> Self {
+        Self {
+            store: Arc::new(crate::memory::store::MemoryStore::new()),
+            bus: Arc::new(crate::memory::bus::LocalBus::new()),
+            clock: Arc::new(crate::driver::SystemClock::default()),
+            outbound,
+        }
+    }
+}
+
 /// Bounds of one engine.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -31,17 +59,44 @@ pub struct Options {
     pub shards: usize,
     /// Runs held in memory at once; the rest are rows.
     pub live_runs_max: usize,
-    /// Open runs in the store beyond which new ones are refused.
-    pub backlog_runs_max: u64,
+    /// Runs waiting for a worker beyond which new ones are refused.
+    pub backlog_runs_max: usize,
     /// Submissions being written at once.
     pub submits_max: usize,
     /// Calls in flight at once.
     pub calls_max: usize,
+    /// The cores' habits.
+    pub core: CoreOptions,
+    /// What ended runs are kept.
+    pub retention: Retention,
+}
+
+/// How long ended runs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// An ended run is kept this long.
+    pub age: Duration,
+    /// And beyond this many, the oldest go.
+    pub runs_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { age: Duration::from_secs(30 * 24 * 3600), runs_max: 1_000_000 }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shards: 1, live_runs_max: 2_000, backlog_runs_max: 1_000_000, submits_max: 4_096, calls_max: 4_096 }
+        Self {
+            shards: 1,
+            live_runs_max: 2_000,
+            backlog_runs_max: 1_000_000,
+            submits_max: 4_096,
+            calls_max: 4_096,
+            core: CoreOptions::default(),
+            retention: Retention::default(),
+        }
     }
 }
 
@@ -93,6 +148,17 @@ pub enum SubmitError {
     Store(#[from] StoreError),
 }
 
+/// Why an engine does not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The machine gives no thread.
+    #[error("no thread could be started: {0}")]
+    Thread(String),
+}
+
 /// A message to a run.
 #[derive(Debug, Clone)]
 pub enum Message {
@@ -120,93 +186,388 @@ pub enum Sent {
     Ended,
 }
 
-/// A journal entry as read by people and streams.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its number in the run, from 1.
-    pub seq: u32,
-    /// When.
-    pub at: Time,
-    /// What happened.
-    pub kind: Kind,
-    /// Which step; empty for the run itself.
-    pub key: String,
-    /// JSON text (see `journal::body`).
-    pub body: Bytes,
+/// How the engine is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// Runs in memory.
+    pub live_runs: usize,
+    /// Runs known to wait for a worker.
+    pub backlog_runs: usize,
+    /// Whether it takes new work.
+    pub is_draining: bool,
 }
 
-/// Durable runs.
+struct Inner {
+    ports: Ports,
+    options: Options,
+    registry: Registry,
+    offers: Offers,
+    shards: Vec<(Mailbox, Arc<Gauge>)>,
+    numbers: Arc<Numbers>,
+    turn: AtomicUsize,
+    submits: AtomicUsize,
+    is_draining: AtomicBool,
+    scheduler: tokio::task::AbortHandle,
+    pruner: tokio::task::AbortHandle,
+}
+
+/// Durable runs. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// Run numbers: each shard takes those with its own remainder, so a run's shard is known from its number.
+struct Numbers {
+    next: Vec<AtomicI64>,
+}
+
+impl Numbers {
+    fn new(first: RunNo, shards: usize) -> Self {
+        let count = i64::try_from(shards).unwrap_or(1);
+        let base = (first.0 + count - 1) / count * count;
+        Self { next: (0..count).map(|i| AtomicI64::new(base + i)).collect() }
+    }
+
+    fn take(&self, shard: usize) -> RunNo {
+        let step = i64::try_from(self.next.len()).unwrap_or(1);
+        RunNo(self.next[shard].fetch_add(step, Ordering::Relaxed))
+    }
+}
+
+/// Counts a submission being written.
+struct Writing<'a>(&'a AtomicUsize);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Engine {
+    /// Starts an engine inside a tokio runtime, and picks up every run that is open in the store.
+    ///
+    /// # Errors
+    /// The store cannot be read, or no thread can be started.
+    pub async fn start(ports: Ports, registry: Registry, options: Options) -> Result<Self, StartError> {
+        let numbers = Arc::new(Numbers::new(ports.store.next_run().await?, options.shards));
+        let (offers, notes) = Offers::channel();
+        let call_slots = Arc::new(Semaphore::new(options.calls_max));
+        let mut shards = Vec::new();
+        for index in 0..options.shards {
+            let (tx, words) = mpsc::channel();
+            let (mailbox, gauge) = (Mailbox(tx), Arc::new(Gauge::default()));
+            shards.push((mailbox.clone(), Arc::clone(&gauge)));
+            let calls = Calls::new(tokio::runtime::Handle::current(), ports.clone(), Arc::clone(&call_slots));
+            let (registry, core, ports, offers, numbers) =
+                (registry.clone(), options.core.clone(), ports.clone(), offers.clone(), Arc::clone(&numbers));
+            std::thread::Builder::new()
+                .name(format!("shard-{index}"))
+                .spawn(move || {
+                    // Runs live and die on this thread: the core is made here and never moves.
+                    let core = Core::new(registry, core, Rc::new(move || numbers.take(index)));
+                    Shard::new(core, ports, calls, offers, gauge, mailbox).run(&words);
+                })
+                .map_err(|e| StartError::Thread(e.to_string()))?;
+        }
+        watch(&shards, Arc::clone(&ports.clock)).map_err(|e| StartError::Thread(e.to_string()))?;
+        let scheduler = Scheduler {
+            ports: ports.clone(),
+            options: options.clone(),
+            offers: offers.clone(),
+            shards: shards.clone(),
+            queue: Default::default(),
+            ranks: Default::default(),
+            moving: Default::default(),
+            next_due: None,
+            is_cut: false,
+        };
+        let scheduler = tokio::spawn(scheduler.run(notes)).abort_handle();
+        let pruner = tokio::spawn(retention::keep_pruning(ports.clone(), options.retention)).abort_handle();
+        let (turn, submits, is_draining) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+        let inner =
+            Inner { ports, options, registry, offers, shards, numbers, turn, submits, is_draining, scheduler, pruner };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
     /// Make a run durable and start it when there is room. On return it is accepted: it will end.
-    pub async fn submit(&self, _submit: Submit) -> Result<Accepted, SubmitError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// Nothing was accepted; see [`SubmitError`].
+    pub async fn submit(&self, submit: Submit) -> Result<Accepted, SubmitError> {
+        self.begin(submit, None).await
     }
 
     /// As [`submit`](Self::submit), then wait at most `wait` for its end.
-    pub async fn submit_and_wait(&self, _submit: Submit, _wait: Duration) -> Result<Accepted, SubmitError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// Nothing was accepted; see [`SubmitError`].
+    pub async fn submit_and_wait(&self, submit: Submit, wait: Duration) -> Result<Accepted, SubmitError> {
+        self.begin(submit, Some(wait)).await
+    }
+
+    async fn begin(&self, submit: Submit, wait: Option<Duration>) -> Result<Accepted, SubmitError> {
+        let inner = &*self.inner;
+        let Some(version) = inner.registry.newest(&submit.workflow) else {
+            return Err(SubmitError::UnknownWorkflow(submit.workflow));
+        };
+        let _writing = self.admit()?;
+        let until = wait.map(|wait| tokio::time::Instant::now() + wait);
+        let now = inner.ports.clock.now();
+        let is_later = submit.schedule_at.is_some_and(|at| at > now);
+        let defer = is_later || self.health().live_runs >= inner.options.live_runs_max;
+        let shard = inner.turn.fetch_add(1, Ordering::Relaxed) % inner.shards.len();
+        let run = inner.numbers.take(shard);
+        let id = RunId::new(now, inner.ports.clock.random());
+        let (reply, answer) = oneshot::channel();
+        let start = Box::new(Start { run, id, version, submit, defer });
+        let until_end = wait.is_some() && !defer;
+        inner.shards[shard].0.send(Word::Start { start, until_end, reply });
+        // A run that is waited for announces itself at its end; if that takes too long it was accepted long since.
+        let announced = match until.filter(|_| until_end) {
+            Some(until) => match tokio::time::timeout_at(until, answer).await {
+                Ok(announced) => announced,
+                Err(_) => return self.accepted_by_now(run, id).await,
+            },
+            None => answer.await,
+        };
+        match announced.map_err(|_| SubmitError::Stopping)?? {
+            Announced::Accepted { run, status, end: Some((_, ended)) } => {
+                Ok(Accepted { run, id, replayed: false, status, end: Some(ended) })
+            }
+            Announced::Accepted { run, status, end: None } => self.rest(run, id, false, status, until).await,
+            Announced::Earlier { run, id } => {
+                let status = inner.ports.store.run(run).await?.map_or(Status::Queued, |row| row.status);
+                self.rest(run, id, true, status, until).await
+            }
+        }
+    }
+
+    /// Bounded work: over a bound, nothing is begun.
+    fn admit(&self) -> Result<Writing<'_>, SubmitError> {
+        let inner = &*self.inner;
+        if inner.is_draining.load(Ordering::Relaxed) {
+            return Err(SubmitError::Stopping);
+        }
+        let retry_after = Duration::from_secs(1);
+        if inner.offers.backlog.load(Ordering::Relaxed) >= inner.options.backlog_runs_max {
+            return Err(Busy { what: "too many runs are waiting", retry_after: retry_after * 5 }.into());
+        }
+        if inner.submits.fetch_add(1, Ordering::Relaxed) >= inner.options.submits_max {
+            inner.submits.fetch_sub(1, Ordering::Relaxed);
+            return Err(Busy { what: "too many runs are being submitted at once", retry_after }.into());
+        }
+        Ok(Writing(&inner.submits))
+    }
+
+    async fn rest(
+        &self,
+        run: RunNo,
+        id: RunId,
+        replayed: bool,
+        status: Status,
+        until: Option<tokio::time::Instant>,
+    ) -> Result<Accepted, SubmitError> {
+        if let Some(until) = until
+            && let Some((status, ended)) = self.wait_until(run, until).await?
+        {
+            return Ok(Accepted { run, id, replayed, status, end: Some(ended) });
+        }
+        Ok(Accepted { run, id, replayed, status, end: None })
+    }
+
+    async fn accepted_by_now(&self, run: RunNo, id: RunId) -> Result<Accepted, SubmitError> {
+        match self.inner.ports.store.run(run).await? {
+            Some(row) => Ok(Accepted { run, id, replayed: false, status: row.status, end: None }),
+            None => Err(StoreError::Unavailable("the run could not be written in time".into()).into()),
+        }
     }
 
     /// Wait for a run's end (terminal or blocked); `None` when the time is up first.
-    pub async fn wait(&self, _run: RunNo, _wait: Duration) -> Result<Option<(Status, Ended)>, StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn wait(&self, run: RunNo, wait: Duration) -> Result<Option<(Status, Ended)>, StoreError> {
+        self.wait_until(run, tokio::time::Instant::now() + wait).await
+    }
+
+    async fn wait_until(&self, run: RunNo, until: tokio::time::Instant) -> Result<Option<(Status, Ended)>, StoreError> {
+        let (tell, told) = oneshot::channel();
+        self.shard_of(run).send(Word::Wait(run, tell));
+        if let Some(end) = self.end_of(run).await? {
+            return Ok(Some(end));
+        }
+        match tokio::time::timeout_at(until, told).await {
+            Ok(Ok(end)) => Ok(Some(end)),
+            _ => self.end_of(run).await,
+        }
+    }
+
+    /// How a run ended, read from the store.
+    async fn end_of(&self, run: RunNo) -> Result<Option<(Status, Ended)>, StoreError> {
+        let store = &self.inner.ports.store;
+        let Some(row) = store.run(run).await? else { return Ok(None) };
+        if row.status.is_open() {
+            return Ok(None);
+        }
+        let journal = entries(store.as_ref(), run, 0, u32::MAX).await?;
+        let last = journal.iter().rev().find(|e| e.kind.class() == Class::Terminal || e.kind == Kind::RunBlocked);
+        let ended = match last {
+            Some(entry) if entry.kind == Kind::RunBlocked => {
+                let blocked = serde_json::from_slice::<Blocked>(&entry.body).ok();
+                let text = blocked.map_or_else(String::new, |b| format!("blocked ({}): {}", b.reason, b.message));
+                Ended { output: None, error: Some(RunError::new("WorkflowError", text)) }
+            }
+            Some(entry) => serde_json::from_slice(&entry.body).unwrap_or_default(),
+            None => Ended::default(),
+        };
+        Ok(Some((row.status, ended)))
     }
 
     /// Put a message into a run's inbox; durable on return.
-    pub async fn send(&self, _run: RunNo, _message: Message) -> Result<Sent, StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// The store did not take it.
+    pub async fn send(&self, run: RunNo, message: Message) -> Result<Sent, StoreError> {
+        let item = self.envelope(run, message);
+        let transition = Transition { inbox_put: vec![item.clone()], ..Transition::default() };
+        let (tell, told) = oneshot::channel();
+        let done = Box::new(move |receipts: Vec<Receipt>| {
+            let _ = tell.send(receipts.into_iter().next());
+        });
+        self.inner.ports.store.submit(vec![transition], done);
+        match told.await.ok().flatten() {
+            Some(Receipt::Committed) => {
+                self.shard_of(run).send(Word::Mail(item));
+                Ok(Sent::Taken)
+            }
+            Some(Receipt::Refused(Refusal::Duplicate)) => Ok(Sent::Duplicate),
+            Some(Receipt::Refused(_)) => Ok(Sent::Ended),
+            Some(Receipt::Failed(error)) => Err(error),
+            Some(Receipt::Unknown(why)) => Err(StoreError::Unavailable(why)),
+            None => Err(StoreError::Unavailable("the store has stopped".into())),
+        }
     }
 
-    /// Entries after `after`, at most about `max` (whole rows), bodies complete (blobs fetched, streamed text put back).
-    pub async fn entries(&self, _run: RunNo, _after: u32, _max: u32) -> Result<Vec<Entry>, StoreError> {
-        unimplemented!()
+    fn envelope(&self, run: RunNo, message: Message) -> InboxItem {
+        let random = || uuid::Uuid::now_v7().to_string();
+        let (kind, dedup, body) = match message {
+            Message::Signal { dedup, signal } => {
+                let dedup = format!("signal:{}:{}", signal.name, dedup.unwrap_or_else(random));
+                (Inbox::Signal, dedup, serde_json::to_vec(&signal))
+            }
+            Message::Approval(decision) => {
+                (Inbox::Approval, format!("approval:{}", decision.approval_id), serde_json::to_vec(&decision))
+            }
+            Message::Cancel(cancel) => (Inbox::Cancel, "cancel".into(), serde_json::to_vec(&cancel)),
+        };
+        InboxItem { run, dedup, kind: kind as u8, body: body.map(Bytes::from).unwrap_or_default() }
+    }
+
+    /// Entries after `after` from at most `rows_max` rows, bodies complete (blobs fetched, streamed text put back).
+    ///
+    /// # Errors
+    /// The store cannot be read, or holds what it should not.
+    pub async fn entries(&self, run: RunNo, after: u32, rows_max: u32) -> Result<Vec<Entry>, StoreError> {
+        entries(self.inner.ports.store.as_ref(), run, after, rows_max).await
     }
 
     /// Follow a run's entries after `after`, as they become durable.
     #[must_use]
-    pub fn follow(&self, _run: RunNo, _after: u32) -> Events {
-        unimplemented!()
+    pub fn follow(&self, run: RunNo, after: u32) -> Events {
+        Events::new(self.clone(), run, after, self.inner.ports.bus.listen(run))
+    }
+
+    /// Removes (or counts) ended runs that retention no longer keeps, a chunk at a time; answers how many.
+    ///
+    /// # Errors
+    /// The store did not do it.
+    pub async fn prune(&self, dry_run: bool) -> Result<u64, StoreError> {
+        retention::prune(&self.inner.ports, self.inner.options.retention, dry_run).await
     }
 
     /// The store, for questions that need no worker.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
-        unimplemented!()
+        &self.inner.ports.store
     }
 
     /// Now, by the engine's clock.
     #[must_use]
     pub fn now(&self) -> Time {
-        unimplemented!()
+        self.inner.ports.clock.now()
     }
 
     /// Registered workflows: name, number.
     #[must_use]
     pub fn workflows(&self) -> Vec<(String, u32)> {
-        unimplemented!()
+        self.inner.registry.list()
     }
 
-    /// Take no more work, give live runs back in good order, and stop within `grace`.
-    pub async fn shutdown(&self, _grace: Duration) {
-        unimplemented!()
+    /// How it is doing.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let inner = &*self.inner;
+        Health {
+            live_runs: inner.shards.iter().map(|(_, gauge)| gauge.live.load(Ordering::Relaxed)).sum(),
+            backlog_runs: inner.offers.backlog.load(Ordering::Relaxed),
+            is_draining: inner.is_draining.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Take no more work, let live runs end for at most `grace`, give the others back in good order, and stop.
+    pub async fn shutdown(&self, grace: Duration) {
+        let inner = &*self.inner;
+        inner.is_draining.store(true, Ordering::Relaxed);
+        inner.scheduler.abort();
+        inner.pruner.abort();
+        let until = tokio::time::Instant::now() + grace;
+        self.emptied(until).await;
+        for (mailbox, _) in &inner.shards {
+            mailbox.send(Word::Input(Input::Release));
+        }
+        self.emptied(tokio::time::Instant::now() + Duration::from_secs(5)).await;
+        for (mailbox, _) in &inner.shards {
+            mailbox.send(Word::Stop);
+        }
+    }
+
+    /// Resolves when no run is in memory, or at `until`.
+    async fn emptied(&self, until: tokio::time::Instant) {
+        while self.health().live_runs > 0 && tokio::time::Instant::now() < until {
+            let left = self.inner.offers.room.notified();
+            let _ =
+                tokio::time::timeout_at(until.min(tokio::time::Instant::now() + Duration::from_millis(50)), left).await;
+        }
+    }
+
+    fn shard_of(&self, run: RunNo) -> &Mailbox {
+        let shards = &self.inner.shards;
+        &shards[usize::try_from(run.0).unwrap_or(0) % shards.len()].0
     }
 }
 
-/// A reader's cursor over one run.
-pub struct Events {}
-
-impl Events {
-    /// The next entries, in order, each once. `None` after the run's last entry.
-    pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
-        unimplemented!()
-    }
-}
-
-impl From<Refusal> for StoreError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Unavailable(refusal.to_string())
-    }
+/// Watches for polls that never end. Ends with the process.
+fn watch(shards: &[(Mailbox, Arc<Gauge>)], clock: Arc<dyn Clock>) -> std::io::Result<()> {
+    let gauges: Vec<_> = shards.iter().map(|(_, gauge)| Arc::downgrade(gauge)).collect();
+    std::thread::Builder::new().name("watchdog".into()).spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let mut is_alive = false;
+            for gauge in gauges.iter().filter_map(std::sync::Weak::upgrade) {
+                is_alive = true;
+                let since = gauge.busy_since.load(Ordering::Relaxed);
+                if since != 0 && Time(since).until(clock.now()) > POLL_MAX {
+                    tracing::error!(
+                        "a workflow's poll has taken more than {POLL_MAX:?}; the process stops so that others can go on"
+                    );
+                    std::process::abort();
+                }
+            }
+            if !is_alive {
+                return;
+            }
+        }
+    })?;
+    Ok(())
 }

@@ -92,7 +92,10 @@ pub struct Started {
     pub activity: String,
     /// What a repeat may do.
     pub effect: Effect,
-    /// What the caller wants known about it (the agent's name, what it was given).
+    /// The agent or tool that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// What the caller wants known about it, e.g. where its input came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<Box<RawValue>>,
 }
@@ -119,9 +122,9 @@ pub struct Completed {
     /// The first entry of its streamed text, when the text stands in `agent.delta` entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streamed_from: Option<u32>,
-    /// What the caller wants known about it.
+    /// The agent or tool that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub about: Option<Box<RawValue>>,
+    pub agent: Option<String>,
 }
 
 /// `step.failed`, `agent.failed`.
@@ -131,9 +134,9 @@ pub struct Failed {
     pub error: ActivityError,
     /// Attempts made.
     pub attempts: u32,
-    /// What the caller wants known about it.
+    /// The agent or tool that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub about: Option<Box<RawValue>>,
+    pub agent: Option<String>,
 }
 
 /// `agent.delta`.
@@ -145,9 +148,9 @@ pub struct Delta {
     pub offset: u64,
     /// The piece.
     pub text: String,
-    /// What the caller wants known about it.
+    /// The agent or tool that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub about: Option<Box<RawValue>>,
+    pub agent: Option<String>,
 }
 
 /// `agent.retracted`.
@@ -226,6 +229,13 @@ pub struct Decision {
     pub input: Option<Box<RawValue>>,
 }
 
+/// `engine.ignored`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ignored {
+    /// Which message.
+    pub message: String,
+}
+
 /// A person's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -246,6 +256,30 @@ pub struct CancelRequested {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// `engine.reserved`: an amount is held in an account before a call may leave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reserved {
+    /// The account.
+    pub account: String,
+    /// Tokens, or the smallest unit of money.
+    pub amount: u64,
+    /// What is counted.
+    pub unit: String,
+}
+
+/// `budget.spent`: a reservation is settled; what was not spent is released.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Spent {
+    /// The account.
+    pub account: String,
+    /// What was held.
+    pub reserved: u64,
+    /// What it cost.
+    pub spent: u64,
+    /// What is counted.
+    pub unit: String,
 }
 
 /// A run's failure: data in a 200.

@@ -113,7 +113,7 @@ pub struct Transition {
     pub appends: Vec<Append>,
     /// Messages to runs. A waiting addressee becomes due at once; an ended or absent one drops the message.
     pub inbox_put: Vec<InboxItem>,
-    /// Messages that were moved into the journal by this transition.
+    /// Messages that were moved into the journal by this transition's appends, whose fences cover them.
     pub inbox_done: Vec<(RunNo, String)>,
 }
 
@@ -151,6 +151,8 @@ pub enum Receipt {
     Committed,
     /// Not written, and never will be.
     Refused(Refusal),
+    /// Certainly not written, for no fault of the transition; the store may take it later.
+    Failed(StoreError),
     /// May or may not be durable: gates stay shut until the row is read again by key.
     Unknown(String),
 }

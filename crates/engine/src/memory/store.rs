@@ -1,0 +1,365 @@
+//! A store in memory that knows the difference between submitted and durable, so that the simulation can crash between.
+
+use crate::ports::store::{
+    Append, Done, Fence, InboxItem, ListRuns, OpenRun, Prune, Read, Receipt, Refusal, Row, RunRow, Stand, Store,
+    StoreError, StoreStats, Transition,
+};
+use crate::run::{RunId, RunNo, Status, Time};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What is durable, and what waits to become so.
+#[derive(Debug, Default)]
+pub struct Disk {
+    buffered: VecDeque<(u64, Vec<Transition>)>,
+    rows: BTreeMap<(RunNo, u32), Row>,
+    runs: BTreeMap<RunNo, RunRow>,
+    ids: BTreeMap<RunId, RunNo>,
+    once: BTreeMap<[u8; 16], (RunNo, RunId, [u8; 16])>,
+    inbox: BTreeMap<(RunNo, String), Message>,
+    blobs: BTreeMap<[u8; 32], Bytes>,
+    blob_refs: BTreeSet<(RunNo, [u8; 32])>,
+    run_last: i64,
+    arrivals: u64,
+}
+
+#[derive(Debug)]
+struct Message {
+    item: InboxItem,
+    arrival: u64,
+    is_taken: bool,
+}
+
+impl Disk {
+    /// Accepts a batch; nothing of it is durable yet.
+    pub fn submit(&mut self, no: u64, batch: Vec<Transition>) {
+        self.buffered.push_back((no, batch));
+    }
+
+    /// Batches that are not durable yet.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffered.len()
+    }
+
+    /// Makes the oldest batch durable.
+    pub fn commit(&mut self) -> Option<(u64, Vec<Receipt>)> {
+        let (no, batch) = self.buffered.pop_front()?;
+        Some((no, batch.into_iter().map(|t| self.apply(t)).collect()))
+    }
+
+    /// The oldest batch meets an error whose effect nobody knows: it was written, or it was not.
+    pub fn commit_unknown(&mut self, written: bool) -> Option<(u64, Vec<Receipt>)> {
+        let (no, batch) = self.buffered.pop_front()?;
+        let receipts = batch.iter().map(|_| Receipt::Unknown("connection lost during COMMIT".into())).collect();
+        if written {
+            for transition in batch {
+                self.apply(transition);
+            }
+        }
+        Some((no, receipts))
+    }
+
+    /// The process ends: what was not durable is gone.
+    pub fn crash(&mut self) {
+        self.buffered.clear();
+    }
+
+    /// Every run.
+    pub fn runs(&self) -> impl Iterator<Item = &RunRow> {
+        self.runs.values()
+    }
+
+    /// A run's row.
+    #[must_use]
+    pub fn run(&self, run: RunNo) -> Option<&RunRow> {
+        self.runs.get(&run)
+    }
+
+    /// A run's journal rows after `after`.
+    #[must_use]
+    pub fn journal(&self, run: RunNo, after: u32) -> Vec<Row> {
+        let rows = self.rows.range((run, 0)..=(run, u32::MAX)).map(|(_, row)| row);
+        rows.filter(|row| row.last > after).cloned().collect()
+    }
+
+    /// A run's open messages.
+    #[must_use]
+    pub fn inbox(&self, run: RunNo) -> Vec<InboxItem> {
+        let all = self.inbox.range((run, String::new())..).take_while(|((r, _), _)| *r == run);
+        let mut open: Vec<_> = all.map(|(_, m)| m).filter(|m| !m.is_taken).collect();
+        open.sort_by_key(|m| m.arrival);
+        open.into_iter().map(|m| m.item.clone()).collect()
+    }
+
+    /// Blobs by hash.
+    #[must_use]
+    pub fn blob(&self, hash: &[u8; 32]) -> Option<Bytes> {
+        self.blobs.get(hash).cloned()
+    }
+
+    /// Runs that may need a worker now.
+    #[must_use]
+    pub fn open_runs(&self, now: Time) -> Vec<OpenRun> {
+        let is_open = |r: &&RunRow| match r.status {
+            Status::Queued | Status::Running => true,
+            Status::Waiting => r.due_at.is_some_and(|at| at <= now),
+            _ => false,
+        };
+        let open =
+            |r: &RunRow| OpenRun { run: r.run, id: r.id, status: r.status, priority: r.priority, due_at: r.due_at };
+        self.runs.values().filter(is_open).map(open).collect()
+    }
+
+    /// The earliest due time after `now`.
+    #[must_use]
+    pub fn next_due(&self, now: Time) -> Option<Time> {
+        let sleeping = |r: &&RunRow| matches!(r.status, Status::Waiting | Status::Queued);
+        self.runs.values().filter(sleeping).filter_map(|r| r.due_at).filter(|at| *at > now).min()
+    }
+
+    fn apply(&mut self, transition: Transition) -> Receipt {
+        if let Err(refusal) = self.check(&transition) {
+            return Receipt::Refused(refusal);
+        }
+        let lone_put = transition.appends.is_empty() && transition.inbox_done.is_empty();
+        for append in transition.appends {
+            self.append(append);
+        }
+        for (run, dedup) in transition.inbox_done {
+            if let Some(message) = self.inbox.get_mut(&(run, dedup)) {
+                message.is_taken = true;
+            }
+        }
+        for item in transition.inbox_put {
+            if let Err(refusal) = self.put(item)
+                && lone_put
+            {
+                return Receipt::Refused(refusal);
+            }
+        }
+        Receipt::Committed
+    }
+
+    fn check(&self, transition: &Transition) -> Result<(), Refusal> {
+        let mut heads: BTreeMap<RunNo, (u32, u32, u32)> = BTreeMap::new();
+        for append in &transition.appends {
+            let run = append.run;
+            let fenced = Err(Refusal::Fenced { run });
+            let head = heads.get(&run).copied().or_else(|| self.head(run));
+            let holds = match (&append.fence, head) {
+                (Fence::Birth(birth), None) => {
+                    if let Some((run, id, body)) = birth.once.and_then(|once| self.once.get(&once.scope)) {
+                        return Err(Refusal::Repeated { run: *run, id: *id, body: *body });
+                    }
+                    append.first == 1 && !self.ids.contains_key(&birth.id)
+                }
+                (Fence::After { prev }, Some((first, last, epoch))) => {
+                    *prev == first && append.epoch == epoch && append.first == last + 1
+                }
+                (Fence::Claim { prev }, Some((first, last, epoch))) => {
+                    *prev == first && append.epoch == epoch + 1 && append.first == last + 1
+                }
+                _ => false,
+            };
+            if !holds {
+                return fenced;
+            }
+            heads.insert(run, (append.first, append.last, append.epoch));
+        }
+        Ok(())
+    }
+
+    fn head(&self, run: RunNo) -> Option<(u32, u32, u32)> {
+        self.rows.range((run, 0)..=(run, u32::MAX)).next_back().map(|(_, r)| (r.first, r.last, r.epoch))
+    }
+
+    fn append(&mut self, append: Append) {
+        let Append { run, fence, first, last, epoch, at, body, stand, blobs } = append;
+        let prev = match fence {
+            Fence::Birth(birth) => {
+                if let Some(once) = birth.once {
+                    self.once.insert(once.scope, (run, birth.id, once.body));
+                }
+                self.ids.insert(birth.id, run);
+                self.run_last = self.run_last.max(run.0);
+                let row = RunRow {
+                    run,
+                    id: birth.id,
+                    workflow: birth.workflow,
+                    version: birth.version,
+                    owner: birth.owner,
+                    priority: birth.priority,
+                    parent: birth.parent,
+                    session: birth.session,
+                    status: Status::Queued,
+                    due_at: None,
+                    ended_at: None,
+                };
+                self.runs.insert(run, row);
+                0
+            }
+            Fence::After { prev } | Fence::Claim { prev } => prev,
+        };
+        for blob in blobs {
+            self.blob_refs.insert((run, blob.hash));
+            self.blobs.entry(blob.hash).or_insert(blob.body);
+        }
+        self.rows.insert((run, first), Row { first, last, prev, epoch, at, body });
+        if let Some(stand) = stand {
+            self.stand(run, stand);
+        }
+    }
+
+    fn stand(&mut self, run: RunNo, stand: Stand) {
+        let has_mail = stand.status == Status::Waiting && !self.inbox(run).is_empty();
+        let Some(row) = self.runs.get_mut(&run) else { return };
+        row.status = stand.status;
+        row.due_at = if has_mail { Some(Time(0)) } else { stand.due_at };
+        row.ended_at = stand.ended_at;
+    }
+
+    fn put(&mut self, item: InboxItem) -> Result<(), Refusal> {
+        let Some(row) = self.runs.get_mut(&item.run).filter(|r| !r.status.is_terminal()) else {
+            return Err(Refusal::Gone);
+        };
+        let key = (item.run, item.dedup.clone());
+        if self.inbox.contains_key(&key) {
+            return Err(Refusal::Duplicate);
+        }
+        if row.status == Status::Waiting {
+            row.due_at = Some(Time(0));
+        }
+        self.arrivals += 1;
+        self.inbox.insert(key, Message { item, arrival: self.arrivals, is_taken: false });
+        Ok(())
+    }
+
+    fn prune(&mut self, prune: Prune) -> u64 {
+        let ended: Vec<(RunNo, Time)> =
+            self.runs.values().filter(|r| r.status.is_terminal()).filter_map(|r| Some((r.run, r.ended_at?))).collect();
+        let surplus = ended.len().saturating_sub(usize::try_from(prune.keep_max).unwrap_or(usize::MAX));
+        let old = ended.iter().enumerate().filter(|(i, (_, at))| *i < surplus || *at < prune.ended_before);
+        let gone: Vec<RunNo> = old.map(|(_, (run, _))| *run).take(prune.limit as usize).collect();
+        if !prune.dry_run {
+            for run in &gone {
+                self.remove(*run);
+            }
+        }
+        gone.len() as u64
+    }
+
+    fn remove(&mut self, run: RunNo) {
+        if let Some(row) = self.runs.remove(&run) {
+            self.ids.remove(&row.id);
+        }
+        self.rows.retain(|(r, _), _| *r != run);
+        self.inbox.retain(|(r, _), _| *r != run);
+        self.once.retain(|_, (r, ..)| *r != run);
+        self.blob_refs.retain(|(r, _)| *r != run);
+        let refs: BTreeSet<_> = self.blob_refs.iter().map(|(_, hash)| *hash).collect();
+        self.blobs.retain(|hash, _| refs.contains(hash));
+    }
+}
+
+/// The port over a [`Disk`] that commits at once.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    disk: Mutex<Disk>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T: Send + 'static>(&self, ask: impl FnOnce(&mut Disk) -> Result<T, StoreError>) -> Read<T> {
+        let answer = ask(&mut self.disk());
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+impl Store for MemoryStore {
+    fn submit(&self, batch: Vec<Transition>, done: Done) {
+        let receipts = {
+            let mut disk = self.disk();
+            disk.submit(0, batch);
+            disk.commit().map(|(_, receipts)| receipts).unwrap_or_default()
+        };
+        done(receipts);
+    }
+
+    fn next_run(&self) -> Read<RunNo> {
+        self.read(|d| Ok(RunNo(d.run_last + 1)))
+    }
+
+    fn run_by_id(&self, id: RunId) -> Read<Option<RunRow>> {
+        self.read(|d| Ok(d.ids.get(&id).and_then(|run| d.runs.get(run)).cloned()))
+    }
+
+    fn run(&self, run: RunNo) -> Read<Option<RunRow>> {
+        self.read(|d| Ok(d.runs.get(&run).cloned()))
+    }
+
+    fn journal(&self, run: RunNo, after: u32, rows_max: u32) -> Read<Vec<Row>> {
+        self.read(|d| Ok(d.journal(run, after).into_iter().take(rows_max as usize).collect()))
+    }
+
+    fn blobs(&self, hashes: Vec<[u8; 32]>) -> Read<Vec<Bytes>> {
+        let missing = || StoreError::Damaged("a large body is missing".into());
+        self.read(|d| hashes.iter().map(|h| d.blob(h).ok_or_else(missing)).collect())
+    }
+
+    fn inbox(&self, run: RunNo) -> Read<Vec<InboxItem>> {
+        self.read(|d| Ok(d.inbox(run)))
+    }
+
+    fn open_runs(&self, now: Time, after: RunNo, limit: u32) -> Read<Vec<OpenRun>> {
+        self.read(|d| {
+            let open = d.open_runs(now).into_iter().filter(|r| r.run > after);
+            Ok(open.take(limit as usize).collect())
+        })
+    }
+
+    fn next_due(&self, now: Time) -> Read<Option<Time>> {
+        self.read(|d| Ok(d.next_due(now)))
+    }
+
+    fn list(&self, query: ListRuns) -> Read<Vec<RunRow>> {
+        self.read(|d| {
+            let fits = |r: &&RunRow| {
+                query.tenant.as_ref().is_none_or(|t| *t == r.owner.tenant)
+                    && query.user.as_ref().is_none_or(|u| *u == r.owner.user)
+                    && query.status.is_none_or(|s| s == r.status)
+                    && query.workflow.as_ref().is_none_or(|w| *w == r.workflow)
+                    && query.before.is_none_or(|b| r.run < b)
+            };
+            Ok(d.runs.values().rev().filter(fits).take(query.limit as usize).cloned().collect())
+        })
+    }
+
+    fn stats(&self) -> Read<StoreStats> {
+        self.read(|d| {
+            let mut runs = [0; 8];
+            for row in d.runs.values() {
+                runs[usize::from(row.status.code())] += 1;
+            }
+            Ok(StoreStats { name: "memory".into(), schema: 1, bytes: 0, runs })
+        })
+    }
+
+    fn prune(&self, prune: Prune) -> Read<u64> {
+        self.read(|d| Ok(d.prune(prune)))
+    }
+
+    fn probe(&self) -> Read<()> {
+        self.read(|_| Ok(()))
+    }
+}

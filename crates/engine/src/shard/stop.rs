@@ -1,0 +1,184 @@
+//! How a run ends: by itself, on request, at its deadline, or blocked.
+
+use crate::cell::{What, json, raw};
+use crate::error::Result;
+use crate::event::Kind;
+use crate::journal::body::{Blocked, ChildCompleted, Ended, Inbox, RunError};
+use crate::name::Key;
+use crate::ports::store::{InboxItem, Stand};
+use crate::run::{RunNo, Status};
+use crate::shard::core::Env;
+use crate::shard::live::{Live, Phase, Stop};
+use crate::shard::wire::{AttemptId, End, Leave, Output};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+impl Live {
+    /// The root has returned.
+    pub fn finish(&mut self, env: &mut Env, result: Result<Bytes>) {
+        self.drop_root();
+        self.abort_all(env);
+        for (_, run) in self.open_children() {
+            self.cancel_child(run, "its parent has ended");
+        }
+        let (status, ended) = match result {
+            Ok(output) => (Status::Completed, Ended { output: Some(raw(&output)), error: None }),
+            Err(e) => (Status::Failed, Ended { output: None, error: Some(e.into_run_error()) }),
+        };
+        self.end(env, status, ended);
+    }
+
+    /// Stops everything the run has going; it ends once that has stopped.
+    pub fn stop(&mut self, env: &mut Env, status: Status) {
+        self.drop_root();
+        let mut calls: BTreeSet<Key> = BTreeSet::new();
+        let open: Vec<(Key, bool)> = {
+            let cell = self.shared.borrow();
+            let call = |what: &What| matches!(what, What::Call(_) | What::Child { .. });
+            cell.slots
+                .iter()
+                .filter(|(_, s)| s.given.is_none() && call(&s.what))
+                .map(|(k, s)| (k.clone(), is_out(&s.what)))
+                .collect()
+        };
+        for (key, in_flight) in open {
+            self.shared.borrow_mut().produce(Kind::StepCancelled, &key, None, Bytes::new);
+            if in_flight {
+                calls.insert(key);
+            }
+        }
+        self.abort_all(env);
+        let children = self.open_children();
+        for (_, run) in &children {
+            self.cancel_child(*run, "its parent was stopped");
+        }
+        let children = children.into_iter().map(|(key, _)| key).collect();
+        self.phase = Phase::Stopping(Stop { status, calls, children });
+        self.end_if_stopped(env);
+    }
+
+    /// An aborted call has stopped.
+    pub fn stopped(&mut self, env: &mut Env, id: &AttemptId) {
+        if id.epoch == self.epoch
+            && let Phase::Stopping(stop) = &mut self.phase
+        {
+            stop.calls.remove(&*id.key);
+            self.end_if_stopped(env);
+        }
+    }
+
+    /// A child of a stopping run has ended.
+    pub fn stopped_child(&mut self, env: &mut Env, ended: &ChildCompleted) {
+        let Phase::Stopping(stop) = &mut self.phase else { return };
+        if stop.children.remove(ended.key.as_str()) {
+            self.push(Kind::ChildCompleted, &ended.key, json(ended));
+            self.end_if_stopped(env);
+        }
+    }
+
+    /// Ends a stopping run that waits for nothing any more. While it is replayed the terminal entry is not there yet.
+    pub fn end_if_stopped(&mut self, env: &mut Env) {
+        let Phase::Stopping(stop) = &self.phase else { return };
+        if !stop.calls.is_empty() || !stop.children.is_empty() || !self.shared.borrow().replay.is_empty() {
+            return;
+        }
+        let status = stop.status;
+        let error = (status == Status::TimedOut)
+            .then(|| RunError::new("Timeout", "the run did not end within its time; see timeout_seconds"));
+        self.end(env, status, Ended { output: None, error });
+    }
+
+    fn end(&mut self, env: &Env, status: Status, ended: Ended) {
+        let kind = match status {
+            Status::Completed => Kind::RunCompleted,
+            Status::Cancelled => Kind::RunCancelled,
+            Status::TimedOut => Kind::RunTimedOut,
+            _ => Kind::RunFailed,
+        };
+        let seq = self.push(kind, "", json(&ended));
+        self.stand = Some(Stand { status, due_at: None, ended_at: Some(env.now) });
+        self.phase = Phase::Over;
+        self.tell_parent(status, &ended);
+        self.gate.leave(seq, Leave::Ended(Box::new(End { run: self.no, status, ended })));
+    }
+
+    fn tell_parent(&mut self, status: Status, ended: &Ended) {
+        let Some(parent) = &self.queued.parent else { return };
+        let body = json(&ChildCompleted {
+            key: parent.key.clone(),
+            run_id: self.id,
+            status,
+            output: ended.output.clone(),
+            error: ended.error.clone(),
+        });
+        let dedup = format!("child:{}", parent.key);
+        self.inbox_put.push(InboxItem { run: parent.run, dedup, kind: Inbox::ChildEnded as u8, body });
+    }
+
+    /// Takes the run out of work until a person has looked.
+    pub fn block(&mut self, env: &mut Env, reason: &str, message: String) {
+        tracing::error!(run = %self.id, workflow = self.queued.workflow, reason, "the run is blocked: {message}");
+        self.drop_root();
+        self.abort_all(env);
+        {
+            let mut cell = self.shared.borrow_mut();
+            cell.replay.clear();
+            cell.commands.clear();
+        }
+        let error = RunError::new("WorkflowError", format!("blocked ({reason}): {message}"));
+        let seq = self.push(Kind::RunBlocked, "", json(&Blocked { reason: reason.into(), message }));
+        self.stand = Some(Stand { status: Status::Blocked, due_at: None, ended_at: None });
+        self.phase = Phase::Over;
+        let ended = Ended { output: None, error: Some(error) };
+        self.gate.leave(seq, Leave::Ended(Box::new(End { run: self.no, status: Status::Blocked, ended })));
+    }
+
+    /// Gives the run back in good order: another worker goes on where it stands.
+    pub fn release(&mut self, env: &mut Env) {
+        if !matches!(self.phase, Phase::Running | Phase::Stopping(_)) {
+            return;
+        }
+        self.drop_root();
+        self.abort_all(env);
+        let seq = self.push(Kind::EngineReleased, "", Bytes::new());
+        self.phase = Phase::Over;
+        self.gate.leave(seq, Leave::Parked(self.no, None));
+    }
+
+    /// Aborts every call in flight.
+    pub fn abort_all(&self, env: &mut Env) {
+        for (key, slot) in &self.shared.borrow().slots {
+            if let What::Call(call) = &slot.what
+                && call.in_flight
+                && slot.given.is_none()
+            {
+                env.out.push(Output::Abort(self.attempt_id(key, call.attempt)));
+            }
+        }
+    }
+
+    fn open_children(&self) -> Vec<(Key, RunNo)> {
+        let cell = self.shared.borrow();
+        let open = cell.slots.iter().filter(|(_, slot)| slot.given.is_none());
+        open.filter_map(|(key, slot)| match slot.what {
+            What::Child { run, .. } => Some((key.clone(), run)),
+            _ => None,
+        })
+        .collect()
+    }
+}
+
+fn is_out(what: &What) -> bool {
+    matches!(what, What::Call(call) if call.in_flight)
+}
+
+/// The status that a terminal entry stands for.
+pub(crate) fn status_of(kind: Kind) -> Option<Status> {
+    match kind {
+        Kind::RunCompleted => Some(Status::Completed),
+        Kind::RunFailed => Some(Status::Failed),
+        Kind::RunCancelled => Some(Status::Cancelled),
+        Kind::RunTimedOut => Some(Status::TimedOut),
+        _ => None,
+    }
+}
