@@ -4,4 +4,7 @@
 //! Must not know: stores, app, server, workflows.
 
 pub mod agent;
+pub mod egress;
 pub mod form;
+pub mod model;
+pub mod team;
