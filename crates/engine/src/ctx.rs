@@ -148,7 +148,11 @@ impl Ctx {
     /// Wait for a signal of this name from outside; `None` once the deadline passes.
     pub fn wait_for<T: Durable>(&self, name: &'static str, deadline: Option<Duration>) -> Call<Option<T>> {
         let issue = Issue::Signal { name: name.into(), deadline };
-        self.open(name, issue, |bytes, _| if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(&bytes).map(Some) })
+        self.open(
+            name,
+            issue,
+            |bytes, _| if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(&bytes).map(Some) },
+        )
     }
 
     /// Ask a person. The answer is bound to the hash of exactly this request; the first one counts.
@@ -212,7 +216,10 @@ impl Ctx {
         if uses.open > 0 {
             return Err(Error::workflow(
                 "InternalError",
-                format!("ambiguous step `{local}` in `{}`: two are open at once; give each branch its own scope", self.path),
+                format!(
+                    "ambiguous step `{local}` in `{}`: two are open at once; give each branch its own scope",
+                    self.path
+                ),
             ));
         }
         uses.taken += 1;

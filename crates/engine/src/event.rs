@@ -76,6 +76,8 @@ kinds! {
     ChildStarted = 13, "child.started", Produced;
     /// A child run ended.
     ChildCompleted = 14, "child.completed", Delivered;
+    /// A message that nobody waited for (any more) was taken out of the inbox.
+    EngineIgnored = 15, "engine.ignored", Note;
     /// A call is about to leave: the intent.
     StepStarted = 20, "step.started", Produced;
     /// A call is tried again.

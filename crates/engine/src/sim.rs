@@ -152,7 +152,10 @@ pub fn tell(story: Story, registry: &Registry, world: World) -> Result<Report, V
             return Err(violation);
         }
     }
-    Err(Violation::new("liveness", format!("still not done after {STEPS_MAX} steps: {:?}", sim.disk.open_runs(Time(i64::MAX)))))
+    Err(Violation::new(
+        "liveness",
+        format!("still not done after {STEPS_MAX} steps: {:?}", sim.disk.open_runs(Time(i64::MAX))),
+    ))
 }
 
 impl Sim<'_> {
@@ -254,8 +257,9 @@ impl Sim<'_> {
 
     fn let_out(&mut self, worker: usize, leave: Durable<Leave>) {
         let problem = match leave.get() {
-            Leave::Spawn(spawn) => checks::spawn(&self.frames(spawn.id.run), spawn)
-                .or_else(|| self.world.sees(spawn, self.points)),
+            Leave::Spawn(spawn) => {
+                checks::spawn(&self.frames(spawn.id.run), spawn).or_else(|| self.world.sees(spawn, self.points))
+            }
             Leave::Accepted(run, _) => {
                 self.accepted.insert(*run);
                 checks::accepted(self.disk.run(*run), *run)
@@ -435,7 +439,13 @@ impl Sim<'_> {
             }
         }
         let ends = submitted.iter().map(|run| self.disk.run(*run).map(|r| r.status)).collect();
-        Ok(Report { points: self.points, faults: self.faults_seen, ends, world: self.world, trace: hash.finalize().into() })
+        Ok(Report {
+            points: self.points,
+            faults: self.faults_seen,
+            ends,
+            world: self.world,
+            trace: hash.finalize().into(),
+        })
     }
 }
 

@@ -81,7 +81,12 @@ async fn run(spawn: Spawn, ports: Ports, mailbox: Mailbox, slots: Arc<Semaphore>
     let Ok(_slot) = slots.acquire_owned().await else { return };
     let sink = spawn.stream.then(|| {
         let gathered = Gathered { text: String::new(), since: None, is_first: true };
-        Arc::new(Sink { mailbox: mailbox.clone(), id: spawn.id.clone(), gathered: Mutex::new(gathered), pushed: AtomicUsize::new(0) })
+        Arc::new(Sink {
+            mailbox: mailbox.clone(),
+            id: spawn.id.clone(),
+            gathered: Mutex::new(gathered),
+            pushed: AtomicUsize::new(0),
+        })
     });
     let now = ports.clock.now();
     let bound = bound(&spawn, now);

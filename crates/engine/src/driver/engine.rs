@@ -38,6 +38,19 @@ pub struct Ports {
     pub outbound: Arc<dyn Outbound>,
 }
 
+impl Ports {
+    /// Everything in memory: for tests and for trying things out. Nothing outlives the process.
+    #[must_use]
+    pub fn in_memory(outbound: Arc<dyn Outbound>) -> Self {
+        Self {
+            store: Arc::new(crate::memory::store::MemoryStore::new()),
+            bus: Arc::new(crate::memory::bus::LocalBus::new()),
+            clock: Arc::new(crate::driver::SystemClock::default()),
+            outbound,
+        }
+    }
+}
+
 /// Bounds of one engine.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -251,8 +264,7 @@ impl Engine {
         };
         let scheduler = tokio::spawn(scheduler.run(notes)).abort_handle();
         let (turn, submits, is_draining) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-        let inner =
-            Inner { ports, options, registry, offers, shards, numbers, turn, submits, is_draining, scheduler };
+        let inner = Inner { ports, options, registry, offers, shards, numbers, turn, submits, is_draining, scheduler };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -493,7 +505,8 @@ impl Engine {
     async fn emptied(&self, until: tokio::time::Instant) {
         while self.health().live_runs > 0 && tokio::time::Instant::now() < until {
             let left = self.inner.offers.room.notified();
-            let _ = tokio::time::timeout_at(until.min(tokio::time::Instant::now() + Duration::from_millis(50)), left).await;
+            let _ =
+                tokio::time::timeout_at(until.min(tokio::time::Instant::now() + Duration::from_millis(50)), left).await;
         }
     }
 
@@ -514,7 +527,9 @@ fn watch(shards: &[(Mailbox, Arc<Gauge>)], clock: Arc<dyn Clock>) -> std::io::Re
                 is_alive = true;
                 let since = gauge.busy_since.load(Ordering::Relaxed);
                 if since != 0 && Time(since).until(clock.now()) > POLL_MAX {
-                    tracing::error!("a workflow's poll has taken more than {POLL_MAX:?}; the process stops so that others can go on");
+                    tracing::error!(
+                        "a workflow's poll has taken more than {POLL_MAX:?}; the process stops so that others can go on"
+                    );
                     std::process::abort();
                 }
             }

@@ -33,7 +33,12 @@ pub struct Entry {
 }
 
 /// Entries after `after` from at most `rows_max` rows.
-pub(crate) async fn entries(store: &dyn Store, run: RunNo, after: u32, rows_max: u32) -> Result<Vec<Entry>, StoreError> {
+pub(crate) async fn entries(
+    store: &dyn Store,
+    run: RunNo,
+    after: u32,
+    rows_max: u32,
+) -> Result<Vec<Entry>, StoreError> {
     let rows = store.journal(run, after, rows_max).await?;
     let blobs = fetch_blobs(store, &rows).await?;
     let mut entries = decode(&rows, &blobs)?;

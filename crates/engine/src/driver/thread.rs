@@ -32,7 +32,11 @@ pub(crate) enum Announced {
 /// A word to a shard's thread.
 pub(crate) enum Word {
     Input(Input),
-    Start { start: Box<Start>, until_end: bool, reply: AcceptedTx },
+    Start {
+        start: Box<Start>,
+        until_end: bool,
+        reply: AcceptedTx,
+    },
     Adopt(Box<Adopt>),
     /// A committed message; given to the run if it is live here, else the run is offered.
     Mail(InboxItem),
@@ -203,7 +207,11 @@ impl Shard {
                 self.lost(run);
             }
             Output::Repeated { run, earlier, id, same } => {
-                let answer = if same { Ok(Announced::Earlier { run: earlier, id }) } else { Err(SubmitError::OnceConflict { id }) };
+                let answer = if same {
+                    Ok(Announced::Earlier { run: earlier, id })
+                } else {
+                    Err(SubmitError::OnceConflict { id })
+                };
                 self.answer(run, answer);
             }
             Output::NotBorn(run, error) => self.answer(run, Err(error.into())),
@@ -225,7 +233,8 @@ impl Shard {
                 for waiter in self.waiters.remove(&end.run).unwrap_or_default() {
                     let _ = waiter.send((end.status, end.ended.clone()));
                 }
-                let announced = Announced::Accepted { run: end.run, status: end.status, end: Some((end.status, end.ended)) };
+                let announced =
+                    Announced::Accepted { run: end.run, status: end.status, end: Some((end.status, end.ended)) };
                 self.answer(end.run, Ok(announced));
             }
             Leave::Parked(run, due) => {

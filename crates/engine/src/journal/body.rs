@@ -229,6 +229,13 @@ pub struct Decision {
     pub input: Option<Box<RawValue>>,
 }
 
+/// `engine.ignored`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ignored {
+    /// Which message.
+    pub message: String,
+}
+
 /// A person's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -107,7 +107,8 @@ impl Disk {
             Status::Waiting => r.due_at.is_some_and(|at| at <= now),
             _ => false,
         };
-        let open = |r: &RunRow| OpenRun { run: r.run, id: r.id, status: r.status, priority: r.priority, due_at: r.due_at };
+        let open =
+            |r: &RunRow| OpenRun { run: r.run, id: r.id, status: r.status, priority: r.priority, due_at: r.due_at };
         self.runs.values().filter(is_open).map(open).collect()
     }
 
@@ -236,12 +237,8 @@ impl Disk {
     }
 
     fn prune(&mut self, prune: Prune) -> u64 {
-        let ended: Vec<(RunNo, Time)> = self
-            .runs
-            .values()
-            .filter(|r| r.status.is_terminal())
-            .filter_map(|r| Some((r.run, r.ended_at?)))
-            .collect();
+        let ended: Vec<(RunNo, Time)> =
+            self.runs.values().filter(|r| r.status.is_terminal()).filter_map(|r| Some((r.run, r.ended_at?))).collect();
         let surplus = ended.len().saturating_sub(usize::try_from(prune.keep_max).unwrap_or(usize::MAX));
         let old = ended.iter().enumerate().filter(|(i, (_, at))| *i < surplus || *at < prune.ended_before);
         let gone: Vec<RunNo> = old.map(|(_, (run, _))| *run).take(prune.limit as usize).collect();

@@ -113,7 +113,7 @@ pub struct Transition {
     pub appends: Vec<Append>,
     /// Messages to runs. A waiting addressee becomes due at once; an ended or absent one drops the message.
     pub inbox_put: Vec<InboxItem>,
-    /// Messages that were moved into the journal by this transition.
+    /// Messages that were moved into the journal by this transition's appends, whose fences cover them.
     pub inbox_done: Vec<(RunNo, String)>,
 }
 

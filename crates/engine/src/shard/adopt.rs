@@ -81,7 +81,11 @@ impl Live {
         let Adopt { row, rows, blobs, inbox } = adopt;
         let mut history = read(&rows, &blobs);
         let head = rows.last();
-        let queued = history.frames.first().filter(|f| f.kind == Kind::RunQueued).and_then(|f| serde_json::from_slice(f.body.text()).ok());
+        let queued = history
+            .frames
+            .first()
+            .filter(|f| f.kind == Kind::RunQueued)
+            .and_then(|f| serde_json::from_slice(f.body.text()).ok());
         let queued = Rc::new(queued.unwrap_or_else(|| {
             history.damage.get_or_insert("its first entry cannot be read".into());
             stand_in(&row)
@@ -194,7 +198,10 @@ impl Live {
                     Polled::Done(result) => {
                         if let Some(left) = self.shared.borrow().replay.front() {
                             let there = crate::cell::describe(left.kind, &left.key, left.args);
-                            self.fault("nondeterminism", format!("the workflow ends, the journal goes on with {there}"));
+                            self.fault(
+                                "nondeterminism",
+                                format!("the workflow ends, the journal goes on with {there}"),
+                            );
                         }
                         let fault = self.shared.borrow_mut().fault.take();
                         match fault {
@@ -363,7 +370,12 @@ fn stand_in(row: &RunRow) -> Queued {
 ///
 /// # Errors
 /// What differs: the journal was written by code that did something else.
-pub fn rehearse(registry: &crate::workflow::Registry, row: RunRow, rows: Vec<Row>, blobs: Vec<([u8; 32], Bytes)>) -> Result<Option<Status>, String> {
+pub fn rehearse(
+    registry: &crate::workflow::Registry,
+    row: RunRow,
+    rows: Vec<Row>,
+    blobs: Vec<([u8; 32], Bytes)>,
+) -> Result<Option<Status>, String> {
     let history = read(&rows, &blobs);
     if let Some(damage) = history.damage {
         return Err(damage);

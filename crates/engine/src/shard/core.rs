@@ -336,7 +336,16 @@ impl Live {
     }
 
     /// A child of this run, to be born in this run's next row.
-    pub(crate) fn bear(&self, env: &Env, run: RunNo, id: RunId, key: &str, workflow: &str, version: u32, input: &Bytes) -> Self {
+    pub(crate) fn bear(
+        &self,
+        env: &Env,
+        run: RunNo,
+        id: RunId,
+        key: &str,
+        workflow: &str,
+        version: u32,
+        input: &Bytes,
+    ) -> Self {
         let mine = &self.queued;
         let queued = Rc::new(Queued {
             run_id: id,

@@ -5,8 +5,8 @@ use crate::call::due;
 use crate::cell::{Command, Given, OpenCall, Refused, What, json, raw};
 use crate::event::Kind;
 use crate::journal::body::{
-    CancelRequested, ChildCompleted, Completed, Decision, Delta, Failed, Inbox, Retracted, Retrying, RunError, Signal,
-    Verdict, Waiting,
+    CancelRequested, ChildCompleted, Completed, Decision, Delta, Failed, Ignored, Inbox, Retracted, Retrying, RunError,
+    Signal, Verdict, Waiting,
 };
 use crate::name::Key;
 use crate::ports::store::{InboxItem, Stand};
@@ -279,8 +279,13 @@ impl Live {
             if !self.seen.insert(item.dedup.clone()) {
                 continue;
             }
-            self.inbox_done.push(item.dedup.clone());
+            let before = self.written();
             self.take(env, &item);
+            // What is taken leaves an entry: the entry's fence says whether this owner had the right to take it.
+            if self.written() == before {
+                self.push(Kind::EngineIgnored, "", json(&Ignored { message: item.dedup.clone() }));
+            }
+            self.inbox_done.push(item.dedup);
         }
     }
 
@@ -325,7 +330,10 @@ impl Live {
     }
 
     fn waits_for_approval(&self, key: &Key) -> bool {
-        matches!(self.shared.borrow().slots.get(key).map(|s| (&s.what, s.given.is_none())), Some((What::Approval { .. }, true)))
+        matches!(
+            self.shared.borrow().slots.get(key).map(|s| (&s.what, s.given.is_none())),
+            Some((What::Approval { .. }, true))
+        )
     }
 
     /// Gives a signal to the first who waits for its name, or keeps it.

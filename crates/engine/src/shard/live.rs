@@ -190,7 +190,10 @@ impl Live {
             return Polled::Pending;
         }
         let last = cell.fresh.iter().rev().find(|f| !f.key.is_empty()).map_or("the start", |f| &f.key).to_owned();
-        Polled::Blocked("foreign_await", format!("the workflow waits for something that is not the engine's, after `{last}`"))
+        Polled::Blocked(
+            "foreign_await",
+            format!("the workflow waits for something that is not the engine's, after `{last}`"),
+        )
     }
 
     /// Drops the root future without letting its drops write anything. A panic while dropping is swallowed: the run is
@@ -199,7 +202,11 @@ impl Live {
         self.shared.borrow_mut().closing = true;
         let root = self.root.take();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(move || drop(root))) {
-            tracing::error!(run = self.no.0, "a workflow panicked while it was dropped: {}", panic_text(panic.as_ref()));
+            tracing::error!(
+                run = self.no.0,
+                "a workflow panicked while it was dropped: {}",
+                panic_text(panic.as_ref())
+            );
         }
     }
 }

@@ -35,7 +35,11 @@ impl Live {
         let open: Vec<(Key, bool)> = {
             let cell = self.shared.borrow();
             let call = |what: &What| matches!(what, What::Call(_) | What::Child { .. });
-            cell.slots.iter().filter(|(_, s)| s.given.is_none() && call(&s.what)).map(|(k, s)| (k.clone(), is_out(&s.what))).collect()
+            cell.slots
+                .iter()
+                .filter(|(_, s)| s.given.is_none() && call(&s.what))
+                .map(|(k, s)| (k.clone(), is_out(&s.what)))
+                .collect()
         };
         for (key, in_flight) in open {
             self.shared.borrow_mut().produce(Kind::StepCancelled, &key, None, Bytes::new);

@@ -40,7 +40,10 @@ pub(crate) fn spawn(frames: &[Frame], spawn: &Spawn) -> Option<Violation> {
     }
     let retries = frames.iter().filter(|f| f.kind == Kind::StepRetrying && &*f.key == key).count();
     if retries + 1 < spawn.id.attempt as usize {
-        return Some(Violation::new("output commit", format!("attempt {} of `{key}` left unannounced", spawn.id.attempt)));
+        return Some(Violation::new(
+            "output commit",
+            format!("attempt {} of `{key}` left unannounced", spawn.id.attempt),
+        ));
     }
     let outcome = frames.iter().find(|f| is_outcome(f.kind) && &*f.key == key)?;
     let what = format!("`{key}` was sent although {} is journaled", outcome.kind.as_str());
@@ -67,13 +70,17 @@ pub(crate) fn cancel(run: RunNo) -> InboxItem {
 /// # Errors
 /// The first thing that does not.
 pub fn check_run(registry: &Registry, row: &RunRow, rows: &[Row]) -> Result<(), Violation> {
-    let bad = |promise, what: String| Err(Violation::new(promise, format!("run {} ({}): {what}", row.run.0, row.workflow)));
+    let bad =
+        |promise, what: String| Err(Violation::new(promise, format!("run {} ({}): {what}", row.run.0, row.workflow)));
     let mut frames = Vec::new();
     let mut chain = [0; 16];
     let mut epoch = 0;
     for r in rows {
         if r.first as usize != frames.len() + 1 || r.epoch < epoch {
-            return bad("every stream is whole", format!("row {}..{} of epoch {} does not follow", r.first, r.last, r.epoch));
+            return bad(
+                "every stream is whole",
+                format!("row {}..{} of epoch {} does not follow", r.first, r.last, r.epoch),
+            );
         }
         epoch = r.epoch;
         match decode_row(r.at, r.first, r.last - r.first + 1, &r.body, chain) {
@@ -97,7 +104,9 @@ pub fn check_run(registry: &Registry, row: &RunRow, rows: &[Row]) -> Result<(), 
         return bad("nothing is lost", format!("{terminals} ends in its journal"));
     }
     if let Some(cancelled) = frames.iter().position(|f| f.kind == Kind::CancelRequested) {
-        let starts = |f: &Frame| matches!(f.kind, Kind::StepStarted | Kind::AgentStarted | Kind::ToolCalled | Kind::ChildStarted);
+        let starts = |f: &Frame| {
+            matches!(f.kind, Kind::StepStarted | Kind::AgentStarted | Kind::ToolCalled | Kind::ChildStarted)
+        };
         if frames[cancelled..].iter().any(starts) {
             return bad("everything stops", "something was started after the cancel".into());
         }

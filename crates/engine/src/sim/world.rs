@@ -34,11 +34,7 @@ pub struct World {
 impl World {
     /// A world that answers calls with a function of the request and a die.
     pub fn new(answers: impl FnMut(&Spawn, u64) -> Outcome + 'static) -> Self {
-        Self {
-            answers: Box::new(answers),
-            messages: Box::new(|_, _| Vec::new()),
-            requests: BTreeMap::new(),
-        }
+        Self { answers: Box::new(answers), messages: Box::new(|_, _| Vec::new()), requests: BTreeMap::new() }
     }
 
     /// What outsiders want to tell a run, given its journal so far.
@@ -60,9 +56,10 @@ impl World {
     pub(crate) fn sees(&mut self, spawn: &Spawn, at: u64) -> Option<Violation> {
         let key = spawn.idempotency_key.clone()?;
         let seen = self.requests.entry(key.clone()).or_default();
-        let problem = seen.first().filter(|first| first.args != spawn.request.args).map(|_| {
-            Violation::new("nothing is done twice", format!("{key} was sent with two different bodies"))
-        });
+        let problem = seen
+            .first()
+            .filter(|first| first.args != spawn.request.args)
+            .map(|_| Violation::new("nothing is done twice", format!("{key} was sent with two different bodies")));
         let is_repeat = !seen.is_empty();
         seen.push(Request { at, attempt: spawn.id.attempt, args: spawn.request.args.clone() });
         if is_repeat && spawn.request.name.ends_with(".once") {

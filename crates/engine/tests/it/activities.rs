@@ -56,7 +56,8 @@ async fn everything(ctx: Ctx, n: u32) -> Result<Value> {
     let items: Vec<u32> = (0..n).collect();
     let doubled = ctx
         .map("item", items, 2, async |ctx, i| {
-            let said = ctx.call("ask", echo(i.to_string())).retry(Retry { tries_max: 50, first_ms: 10, cap_ms: 100 }).await;
+            let said =
+                ctx.call("ask", echo(i.to_string())).retry(Retry { tries_max: 50, first_ms: 10, cap_ms: 100 }).await;
             Ok(said.map_err(|e| e.to_string()))
         })
         .await?;

@@ -2,6 +2,7 @@
 
 use crate::activities::{answer, registry};
 use bytes::Bytes;
+use tutti_engine::event::Kind;
 use tutti_engine::journal::body::{Decision, Inbox, Signal, Verdict};
 use tutti_engine::ports::store::InboxItem;
 use tutti_engine::run::{RunNo, Status, Submit};
@@ -9,7 +10,10 @@ use tutti_engine::shard::core::CoreOptions;
 use tutti_engine::sim::{Faults, Report, Story, Violation, World, tell};
 
 fn world() -> World {
-    World::new(answer).with_messages(|run, _| vec![signal(run), approval(run)])
+    World::new(answer).with_messages(|run, frames| {
+        let is_asked = frames.iter().any(|f| f.kind == Kind::ApprovalRequested);
+        if is_asked { vec![signal(run), approval(run)] } else { vec![signal(run)] }
+    })
 }
 
 fn signal(run: RunNo) -> InboxItem {
