@@ -109,12 +109,14 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Ids of what is known: `run_id` → …
     pub ids: Vec<(&'static str, String)>,
+    /// What really happened, for the log alone: an edge writes it there beside the request's id and never sends it.
+    pub cause: Option<String>,
 }
 
 impl Failure {
     /// A failure of a class.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), fields: Vec::new(), retry_after: None, ids: Vec::new() }
+        Self { class, message: message.into(), fields: Vec::new(), retry_after: None, ids: Vec::new(), cause: None }
     }
 
     /// A request whose fields are wrong.
@@ -147,10 +149,10 @@ impl Failure {
         Self { retry_after: Some(retry_after), ..Self::new(Class::Unavailable, message) }
     }
 
-    /// A fault of ours. Say what happened in the log, not here.
-    #[must_use]
-    pub fn internal() -> Self {
-        Self::new(Class::InternalError, "something went wrong here; the log has the details under this request_id")
+    /// A fault of ours: the caller learns only where to look.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        let message = "something went wrong here; the log has the details under this request_id";
+        Self { cause: Some(cause.into()), ..Self::new(Class::InternalError, message) }
     }
 
     /// The same failure, naming a run.
@@ -177,12 +179,13 @@ impl Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store failed a request: {error}");
+        let cause = error.to_string();
         match error {
             StoreError::Unavailable(_) => {
-                Self::unavailable("the store is not available right now; try again", Duration::from_secs(1))
+                let sentence = "the store is not available right now; try again";
+                Self { cause: Some(cause), ..Self::unavailable(sentence, Duration::from_secs(1)) }
             }
-            StoreError::Damaged(_) => Self::internal(),
+            StoreError::Damaged(_) => Self::internal(cause),
         }
     }
 }
@@ -198,8 +201,7 @@ impl From<SubmitError> for Failure {
             SubmitError::Store(error) => error.into(),
             // Callers check the name first, so this is a fault of ours.
             SubmitError::UnknownWorkflow(name) => {
-                tracing::error!(%name, "workflow {name} was checked and is not registered");
-                Self::internal()
+                Self::internal(format!("workflow {name} was checked and is not registered"))
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::App;
 use serde_json::{Value, json};
 use tutti_agents::agent::{AgentDefinition, Listed};
-use tutti_workflows::patterns::{PATTERNS, find};
+use tutti_workflows::patterns::{AGENTS_MAX, PATTERNS, find};
 
 impl App {
     /// Each pattern with its description, the JSON Schema of its options, and an example.
@@ -30,6 +30,32 @@ impl App {
             })
             .collect();
         json!({"items": items, "next_cursor": null})
+    }
+
+    /// The JSON Schema of what [`read_orchestrate`](Self::read_orchestrate) reads.
+    #[must_use]
+    pub fn orchestrate_schema(&self) -> Value {
+        let known: Vec<_> = PATTERNS.iter().filter(|p| self.knows(p.name)).collect();
+        let names: Vec<_> = known.iter().map(|p| p.name).collect();
+        let options: Vec<_> = known.iter().map(|p| json!({"title": p.name, "allOf": [(p.options)()]})).collect();
+        let examples: Vec<_> = known.iter().map(|p| (p.example)()).collect();
+        json!({
+            "type": "object", "required": ["pattern", "input", "agents"],
+            "properties": {
+                "pattern": {"type": "string", "enum": names},
+                "input": {"description": "What the team is asked: a text, or any JSON."},
+                "agents": {
+                    "type": "array", "minItems": 1, "maxItems": AGENTS_MAX,
+                    "items": {"anyOf": [
+                        {"type": "string", "description": "The name of an agent."},
+                        AgentDefinition::schema()
+                    ]}
+                },
+                "session_id": {"type": "string", "minLength": 1, "maxLength": 200},
+                "options": {"anyOf": options}
+            },
+            "examples": examples
+        })
     }
 
     fn agents(&self) -> Vec<Value> {
