@@ -232,3 +232,88 @@ async fn shutdown_gives_runs_back_and_the_next_life_goes_on() {
     engine.send(run, Message::Cancel(CancelRequested { by: "test".into(), reason: None })).await.unwrap();
     assert_eq!(engine.wait(run, LONG).await.unwrap().unwrap().0, Status::Cancelled);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_runs_than_fit_into_memory_wait_as_rows_and_all_end() {
+    let ports = Ports::in_memory(Arc::new(NoOutbound));
+    let options = Options { live_runs_max: 2, shards: 2, ..Options::default() };
+    let engine = Engine::start(ports, registry(), options).await.unwrap();
+    let all = futures_util::future::join_all((0..60).map(|_| engine.submit_and_wait(submit("chain", &json!(2)), LONG)));
+    for done in all.await {
+        assert_eq!(done.unwrap().end.unwrap().output.unwrap().get(), r#""start01""#);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_the_bound_nothing_is_begun() {
+    let ports = Ports::in_memory(Arc::new(NoOutbound));
+    let engine = Engine::start(ports, registry(), Options { submits_max: 0, ..Options::default() }).await.unwrap();
+    let refused = engine.submit(submit("chain", &json!(1))).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::Busy(_)), "{refused}");
+    assert_eq!(engine.store().list(Default::default()).await.unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduled_run_waits_for_its_time_and_can_be_cancelled_before() {
+    let (engine, _) = engine(registry()).await;
+    let later = |ms| {
+        let mut asked = submit("chain", &json!(1));
+        asked.schedule_at = Some(engine.now().after(Duration::from_millis(ms)));
+        asked
+    };
+    let soon = engine.submit_and_wait(later(50), LONG).await.unwrap();
+    assert_eq!(soon.status, Status::Completed);
+    let never = engine.submit(later(3_600_000)).await.unwrap();
+    assert_eq!(never.status, Status::Queued);
+    engine.send(never.run, Message::Cancel(CancelRequested { by: "test".into(), reason: None })).await.unwrap();
+    assert_eq!(engine.wait(never.run, LONG).await.unwrap().unwrap().0, Status::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ended_runs_leave_when_retention_says_so() {
+    let ports = Ports::in_memory(Arc::new(NoOutbound));
+    let retention = tutti_engine::driver::Retention { age: Duration::from_secs(3600), runs_max: 3 };
+    let engine = Engine::start(ports, registry(), Options { retention, ..Options::default() }).await.unwrap();
+    for _ in 0..5 {
+        engine.submit_and_wait(submit("chain", &json!(1)), LONG).await.unwrap();
+    }
+    assert_eq!(engine.prune(true).await.unwrap(), 2);
+    assert_eq!(engine.prune(false).await.unwrap(), 2);
+    assert_eq!(
+        engine
+            .store()
+            .list(tutti_engine::ports::store::ListRuns { limit: 10, ..Default::default() })
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
+}
+
+/// A large body goes to a blob and comes back, also through a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_bodies_live_in_blobs() {
+    async fn large(ctx: Ctx, n: usize) -> Result<usize> {
+        let text: String = ctx.step("big", || "x".repeat(n)).await?;
+        let _: Option<Value> = ctx.wait_for("go", None).await?;
+        Ok(text.len())
+    }
+    let registry = || registry().with("large", 1, large);
+    let (engine, ports) = engine(registry()).await;
+    let run = engine.submit(submit("large", &json!(100_000))).await.unwrap().run;
+    let mut events = engine.follow(run, 0);
+    let mut longest = 0;
+    let mut is_waiting = false;
+    while !is_waiting {
+        for entry in events.next().await.unwrap().unwrap() {
+            longest = longest.max(entry.body.len());
+            is_waiting |= entry.kind == Kind::RunWaiting;
+        }
+    }
+    assert_eq!(longest, 100_002);
+    engine.shutdown(Duration::ZERO).await;
+    let engine = again(&ports, registry()).await;
+    let payload = serde_json::value::to_raw_value(&1).unwrap();
+    engine.send(run, Message::Signal { dedup: None, signal: Signal { name: "go".into(), payload } }).await.unwrap();
+    assert_eq!(engine.wait(run, LONG).await.unwrap().unwrap().1.output.unwrap().get(), "100000");
+}
