@@ -48,6 +48,12 @@ impl Paint {
         Self { on: terminal && !asked_for_none && !dumb }
     }
 
+    /// Whether there are colours.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self.on
+    }
+
     /// Text in an ink.
     #[must_use]
     pub fn ink(self, ink: Ink, text: &str) -> String {
