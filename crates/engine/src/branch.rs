@@ -51,6 +51,9 @@ impl Ctx {
 
     /// Runs `work` once per item, each in a scope `name[index]` of its own, at most `limit` at a time. Results come in the
     /// items' order; the first error ends it and drops the others.
+    ///
+    /// # Errors
+    /// The first error of a branch.
     pub async fn map<I, T>(
         &self,
         name: &'static str,
@@ -58,6 +61,22 @@ impl Ctx {
         limit: usize,
         work: impl AsyncFn(Ctx, I) -> Result<T>,
     ) -> Result<Vec<T>> {
+        let done = self.map_until(name, items, limit, work, |_| false).await?;
+        Ok(done.into_iter().flatten().collect())
+    }
+
+    /// As [`map`](Self::map), but ends as soon as `enough` says so of the results so far, and drops what is still open.
+    ///
+    /// # Errors
+    /// The first error of a branch.
+    pub async fn map_until<I, T>(
+        &self,
+        name: &'static str,
+        items: Vec<I>,
+        limit: usize,
+        work: impl AsyncFn(Ctx, I) -> Result<T>,
+        enough: impl Fn(&[Option<T>]) -> bool,
+    ) -> Result<Vec<Option<T>>> {
         let work = &work;
         let mut done: Vec<Option<T>> = items.iter().map(|_| None).collect();
         let mut waiting = items.into_iter().enumerate();
@@ -86,8 +105,9 @@ impl Ctx {
                     open.clear();
                     return Poll::Ready(Err(e));
                 }
-                if open.is_empty() && waiting.len() == 0 {
-                    return Poll::Ready(Ok(std::mem::take(&mut done).into_iter().flatten().collect()));
+                if (open.is_empty() && waiting.len() == 0) || (open.len() < before && enough(&done)) {
+                    open.clear();
+                    return Poll::Ready(Ok(std::mem::take(&mut done)));
                 }
                 if open.len() == before {
                     return Poll::Pending;

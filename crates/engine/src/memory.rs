@@ -1,4 +1,5 @@
 //! Every port in memory: tests, the simulation, and the default bus.
 
 pub mod bus;
+pub mod outbound;
 pub mod store;

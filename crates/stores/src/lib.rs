@@ -1,1 +1,5 @@
-//! stores
+//! The engine's ports on real things. One folder per backend: schema, migrations, one file per question.
+//!
+//! Must not know: anything of ours but the engine. The SQL, broker and cache crates live here and nowhere else.
+
+pub mod sqlite;

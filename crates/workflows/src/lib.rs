@@ -1,1 +1,6 @@
-//! workflows
+//! What is done: patterns and workflows as plain async functions over the durable context.
+//!
+//! Nouns: pattern, team, options, outcome.
+//! Must not know: HTTP, SQL, clocks, stores, app, server.
+
+pub mod patterns;

@@ -2,6 +2,7 @@
 
 use crate::driver::calls::Calls;
 use crate::driver::read::{Entry, Events, entries};
+use crate::driver::retention;
 use crate::driver::scheduler::{Offers, Scheduler};
 use crate::driver::thread::{Announced, Gauge, Mailbox, Shard, Word};
 use crate::event::{Class, Kind};
@@ -38,6 +39,19 @@ pub struct Ports {
     pub outbound: Arc<dyn Outbound>,
 }
 
+impl Ports {
+    /// Everything in memory: for tests and for trying things out. Nothing outlives the process.
+    #[must_use]
+    pub fn in_memory(outbound: Arc<dyn Outbound>) -> Self {
+        Self {
+            store: Arc::new(crate::memory::store::MemoryStore::new()),
+            bus: Arc::new(crate::memory::bus::LocalBus::new()),
+            clock: Arc::new(crate::driver::SystemClock::default()),
+            outbound,
+        }
+    }
+}
+
 /// Bounds of one engine.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -53,6 +67,23 @@ pub struct Options {
     pub calls_max: usize,
     /// The cores' habits.
     pub core: CoreOptions,
+    /// What ended runs are kept.
+    pub retention: Retention,
+}
+
+/// How long ended runs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// An ended run is kept this long.
+    pub age: Duration,
+    /// And beyond this many, the oldest go.
+    pub runs_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { age: Duration::from_secs(30 * 24 * 3600), runs_max: 1_000_000 }
+    }
 }
 
 impl Default for Options {
@@ -64,6 +95,7 @@ impl Default for Options {
             submits_max: 4_096,
             calls_max: 4_096,
             core: CoreOptions::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -176,6 +208,7 @@ struct Inner {
     submits: AtomicUsize,
     is_draining: AtomicBool,
     scheduler: tokio::task::AbortHandle,
+    pruner: tokio::task::AbortHandle,
 }
 
 /// Durable runs. Cheap to clone.
@@ -250,8 +283,10 @@ impl Engine {
             is_cut: false,
         };
         let scheduler = tokio::spawn(scheduler.run(notes)).abort_handle();
+        let pruner = tokio::spawn(retention::keep_pruning(ports.clone(), options.retention)).abort_handle();
         let (turn, submits, is_draining) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-        let inner = Inner { ports, options, registry, offers, shards, numbers, turn, submits, is_draining, scheduler };
+        let inner =
+            Inner { ports, options, registry, offers, shards, numbers, turn, submits, is_draining, scheduler, pruner };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -443,6 +478,14 @@ impl Engine {
         Events::new(self.clone(), run, after, self.inner.ports.bus.listen(run))
     }
 
+    /// Removes (or counts) ended runs that retention no longer keeps, a chunk at a time; answers how many.
+    ///
+    /// # Errors
+    /// The store did not do it.
+    pub async fn prune(&self, dry_run: bool) -> Result<u64, StoreError> {
+        retention::prune(&self.inner.ports, self.inner.options.retention, dry_run).await
+    }
+
     /// The store, for questions that need no worker.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -477,6 +520,7 @@ impl Engine {
         let inner = &*self.inner;
         inner.is_draining.store(true, Ordering::Relaxed);
         inner.scheduler.abort();
+        inner.pruner.abort();
         let until = tokio::time::Instant::now() + grace;
         self.emptied(until).await;
         for (mailbox, _) in &inner.shards {

@@ -258,6 +258,30 @@ pub struct CancelRequested {
     pub reason: Option<String>,
 }
 
+/// `engine.reserved`: an amount is held in an account before a call may leave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reserved {
+    /// The account.
+    pub account: String,
+    /// Tokens, or the smallest unit of money.
+    pub amount: u64,
+    /// What is counted.
+    pub unit: String,
+}
+
+/// `budget.spent`: a reservation is settled; what was not spent is released.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Spent {
+    /// The account.
+    pub account: String,
+    /// What was held.
+    pub reserved: u64,
+    /// What it cost.
+    pub spent: u64,
+    /// What is counted.
+    pub unit: String,
+}
+
 /// A run's failure: data in a 200.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{class}: {message}")]

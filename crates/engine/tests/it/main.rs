@@ -1,4 +1,5 @@
 //! The engine as a whole: replay, crashes, faults, on a memory disk with virtual time.
 
 mod activities;
+mod driver;
 mod simulation;
