@@ -58,6 +58,8 @@ pub struct Settings {
     pub log: log::Log,
     /// Agents from `tutti.toml`.
     pub agents: agents::Agents,
+    /// The offline model's pause after each word, so that a person can read along; zero save in the demo.
+    pub offline_pace: std::time::Duration,
 }
 
 /// What a command that talks to a server needs.
@@ -98,7 +100,8 @@ pub fn load(flags: Vec<Flag>, config: Option<&Path>) -> Loaded {
 #[must_use]
 pub fn read(sources: &Sources) -> Loaded {
     let (values, mut problems) = Values::take(sources, settings());
-    let (agents, mut found) = sources.file.get("agents").map(|t| agents::read(t, &sources.file_name)).unwrap_or_default();
+    let (agents, mut found) =
+        sources.file.get("agents").map(|t| agents::read(t, &sources.file_name)).unwrap_or_default();
     problems.append(&mut found);
     problems.extend(unknown_keys(sources));
     let mut loaded = Loaded { notes: notes(sources, &values), values, agents, problems };
@@ -123,6 +126,7 @@ impl Loaded {
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,
                 agents: self.agents.clone(),
+                offline_pace: std::time::Duration::ZERO,
             })
         };
         build().map_err(|problem| Problems(vec![problem]))

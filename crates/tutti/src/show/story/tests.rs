@@ -88,7 +88,8 @@ fn a_retry_retracts_and_says_why() {
 
 #[test]
 fn failures_name_the_agent() {
-    let error = json!({"class": "LlmError", "message": "no answer within 120 s", "agent": "b", "step": "member[b]/ask"});
+    let error =
+        json!({"class": "LlmError", "message": "no answer within 120 s", "agent": "b", "step": "member[b]/ask"});
     let story = told(&[
         ("agent.started", json!({"key": "member[b]/ask"})),
         ("agent.failed", json!({"key": "member[b]/ask", "attempts": 4, "error": error})),
