@@ -82,6 +82,7 @@ pub struct Problems(pub Vec<Problem>);
 pub struct Loaded {
     values: Values,
     agents: agents::Agents,
+    file_name: String,
     problems: Vec<Problem>,
     /// Remarks for people: set names that this version does not use, likely slips.
     pub notes: Vec<String>,
@@ -104,7 +105,8 @@ pub fn read(sources: &Sources) -> Loaded {
         sources.file.get("agents").map(|t| agents::read(t, &sources.file_name)).unwrap_or_default();
     problems.append(&mut found);
     problems.extend(unknown_keys(sources));
-    let mut loaded = Loaded { notes: notes(sources, &values), values, agents, problems };
+    let mut loaded =
+        Loaded { notes: notes(sources, &values), values, agents, file_name: sources.file_name.clone(), problems };
     loaded.check_together();
     loaded
 }
@@ -162,6 +164,12 @@ impl Loaded {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&values::Value> {
         self.values.find(name)
+    }
+
+    /// What `tutti.toml` is called here.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        &self.file_name
     }
 
     /// Agents from `tutti.toml`.

@@ -103,8 +103,8 @@ impl Story {
             "run.blocked" => {
                 (Ink::Bad, format!("✗ blocked, needs a person{}: {}", paren(data, "reason"), word("message")))
             }
-            "engine.claimed" if number(data, "epoch") > Some(1) => {
-                (Ink::Care, format!("↺ taken up again where it was (owner {})", number(data, "epoch").unwrap_or(2)))
+            "engine.claimed" if number(data, "abnormal") > Some(0) => {
+                (Ink::Care, "↺ its worker had died; taken up again where it was".to_owned())
             }
             "handoff" => (Ink::Bold, format!("→ {} hands over to {}{}", word("from"), word("to"), because())),
             "speaker.selected" => {
@@ -159,7 +159,8 @@ impl Story {
         if let Some(used) = Used::of(data).or(self.used.any()) {
             line.push_str(&format!(" · {}", used.in_words()));
         }
-        if let Some(why) = field(data, "output").and_then(|o| text(o, "stopped_by")) {
+        let stopped_by = field(data, "output").and_then(|o| text(o, "stopped_by"));
+        if let Some(why) = stopped_by.filter(|why| *why != status) {
             line.push_str(&format!(" · stopped by {}", short(why, 60)));
         }
         if let Some(error) = field(data, "error") {
@@ -169,12 +170,22 @@ impl Story {
         self.floor.line(ink, &line);
     }
 
-    /// The final answer, unless all its words were said already.
+    /// The final answer, unless all its words were said already. An answer may be a pointer to where it was said.
     fn answer(&mut self, output: &Value) {
-        let answer = match output.get("output") {
-            Some(inner) => inner,
-            None => output,
+        let answer = output.get("output").unwrap_or(output);
+        let parts = match answer.get("each").or_else(|| answer.get("joined")) {
+            Some(Value::Array(parts)) => parts.as_slice(),
+            _ => std::slice::from_ref(answer),
         };
+        let answers = parts.iter().filter(|part| part.get("error").is_none());
+        let pointers: Option<Vec<&str>> = answers.map(|part| text(part, "from")).collect();
+        if let Some(keys) = pointers.filter(|keys| !keys.is_empty()) {
+            if let Some(key) = keys.iter().find(|key| !self.floor.has_heard(key)) {
+                self.floor.line(Ink::Dim, &format!("the answer is that of step {}", short(key, 200)));
+            }
+            return;
+        }
+        let answer = answer.get("value").unwrap_or(answer);
         let mut found = Vec::new();
         texts(answer, &mut found);
         if found.iter().all(|t| self.floor.was_said(t)) {

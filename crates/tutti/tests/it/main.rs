@@ -1,5 +1,7 @@
 //! The built binary, as people and programs use it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod config;
 mod example;
 mod exit;
