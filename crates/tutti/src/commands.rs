@@ -122,7 +122,8 @@ pub fn parse() -> Result<Cli, ExitCode> {
             return ExitCode::from(if help { 2 } else { 0 });
         }
         let text = e.render().to_string();
-        let text = text.split("\n\nUsage:").next().unwrap_or_default().replace("For more information, try '--help'.", "");
+        let text =
+            text.split("\n\nUsage:").next().unwrap_or_default().replace("For more information, try '--help'.", "");
         let parts: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
         let line = parts.join("; ").replace(":; ", ": ");
         let line = line.strip_prefix("error: ").unwrap_or(&line);

@@ -58,6 +58,8 @@ pub struct Settings {
     pub log: log::Log,
     /// Agents from `tutti.toml`.
     pub agents: agents::Agents,
+    /// The offline model's pause after each word, so that a person can read along; zero save in the demo.
+    pub offline_pace: std::time::Duration,
 }
 
 /// What a command that talks to a server needs.
@@ -80,6 +82,7 @@ pub struct Problems(pub Vec<Problem>);
 pub struct Loaded {
     values: Values,
     agents: agents::Agents,
+    file_name: String,
     problems: Vec<Problem>,
     /// Remarks for people: set names that this version does not use, likely slips.
     pub notes: Vec<String>,
@@ -98,10 +101,12 @@ pub fn load(flags: Vec<Flag>, config: Option<&Path>) -> Loaded {
 #[must_use]
 pub fn read(sources: &Sources) -> Loaded {
     let (values, mut problems) = Values::take(sources, settings());
-    let (agents, mut found) = sources.file.get("agents").map(|t| agents::read(t, &sources.file_name)).unwrap_or_default();
+    let (agents, mut found) =
+        sources.file.get("agents").map(|t| agents::read(t, &sources.file_name)).unwrap_or_default();
     problems.append(&mut found);
     problems.extend(unknown_keys(sources));
-    let mut loaded = Loaded { notes: notes(sources, &values), values, agents, problems };
+    let mut loaded =
+        Loaded { notes: notes(sources, &values), values, agents, file_name: sources.file_name.clone(), problems };
     loaded.check_together();
     loaded
 }
@@ -123,6 +128,7 @@ impl Loaded {
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,
                 agents: self.agents.clone(),
+                offline_pace: std::time::Duration::ZERO,
             })
         };
         build().map_err(|problem| Problems(vec![problem]))
@@ -158,6 +164,12 @@ impl Loaded {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&values::Value> {
         self.values.find(name)
+    }
+
+    /// What `tutti.toml` is called here.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        &self.file_name
     }
 
     /// Agents from `tutti.toml`.

@@ -51,6 +51,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     for line in format!("{error:#}").lines().filter(|line| !line.trim().is_empty()) {
         show::err(&format!("tutti: {line}\n"));
     }
-    let usage = error.is::<Usage>() || error.downcast_ref().is_some_and(|p: &config::Problems| p.0.iter().any(|p| p.usage));
+    let usage =
+        error.is::<Usage>() || error.downcast_ref().is_some_and(|p: &config::Problems| p.0.iter().any(|p| p.usage));
     ExitCode::from(if usage { 2 } else { 1 })
 }

@@ -38,6 +38,7 @@ const MEMBERS: [&str; 6] = ["36", "35", "33", "34", "32", "31"];
 
 impl Paint {
     /// Plain text.
+    #[cfg(test)]
     pub const PLAIN: Self = Self { on: false };
 
     /// Colours where a terminal shows them and nobody asked for none (`NO_COLOR`, `TERM=dumb`).

@@ -58,14 +58,18 @@ impl Watched {
     }
 }
 
-/// Watches a stream.
-pub async fn watch(client: &Client, follow: Follow, mut view: View) -> anyhow::Result<Watched> {
+/// Watches the stream of a run, whose id the stream tells where it is not known yet.
+pub async fn watch(
+    client: &Client,
+    follow: Follow,
+    mut run_id: Option<String>,
+    mut view: View,
+) -> anyhow::Result<Watched> {
     let mut heard = follow.listen();
     let mut progress = Progress::new(std::io::stderr().is_terminal());
     let begin = Instant::now();
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
-    let mut run_id = None;
     loop {
         tokio::select! {
             next = heard.recv() => match next {
@@ -116,7 +120,9 @@ fn show_event(view: &mut View, progress: &mut Progress, event: &Event, run_id: O
                 "agent.started" => progress.doing(&format!("{} is asked", name())),
                 "agent.delta" => progress.doing(&format!("{} is answering", name())),
                 "agent.message" => progress.doing(&format!("{} has answered", name())),
-                "step.retrying" => progress.doing(&format!("{} is tried again: {}", name(), facts::reason(&event.data))),
+                "step.retrying" => {
+                    progress.doing(&format!("{} is tried again: {}", name(), facts::reason(&event.data)))
+                }
                 "run.waiting" => progress.doing("waiting"),
                 "approval.requested" => {
                     let (run, id) = (run_id.unwrap_or("RUN"), event.text("approval_id").unwrap_or("ID"));

@@ -14,7 +14,9 @@ pub enum Failure {
         url: String,
     },
     /// Nothing answers.
-    #[error("no server answers at {url} ({why}); start one with `tutti serve`, or name another with --url or TUTTI_URL")]
+    #[error(
+        "no server answers at {url} ({why}); start one with `tutti serve`, or name another with --url or TUTTI_URL"
+    )]
     Unreachable {
         /// Where.
         url: String,
@@ -97,7 +99,9 @@ impl Failure {
 fn fault(fault: &Value) -> String {
     let loc = fault.get("loc").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let (place, path) = match loc {
-        [Value::String(first), rest @ ..] if matches!(first.as_str(), "query" | "path" | "header") => (Some(first), rest),
+        [Value::String(first), rest @ ..] if matches!(first.as_str(), "query" | "path" | "header") => {
+            (Some(first), rest)
+        }
         [Value::String(first), rest @ ..] if first == "body" => (None, rest),
         all => (None, all),
     };
@@ -125,8 +129,10 @@ fn fault(fault: &Value) -> String {
 fn refusal(body: &Value, status: u16, retry_after_s: Option<u64>) -> Option<String> {
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     let nested = body.get("error").filter(|e| e.is_object());
-    let message = text(nested.unwrap_or(body), "message").or_else(|| text(body, "detail")).or_else(|| text(body, "title"))?;
-    let class = text(body, "error").or_else(|| nested.and_then(|e| text(e, "type"))).unwrap_or_else(|| status.to_string());
+    let message =
+        text(nested.unwrap_or(body), "message").or_else(|| text(body, "detail")).or_else(|| text(body, "title"))?;
+    let class =
+        text(body, "error").or_else(|| nested.and_then(|e| text(e, "type"))).unwrap_or_else(|| status.to_string());
     let mut line = format!("{class}: {message}");
     if let Some(seconds) = retry_after_s {
         let _ = write!(line, "; try again in {seconds} s");

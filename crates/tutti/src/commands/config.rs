@@ -2,7 +2,7 @@
 
 use crate::config::setting::{Setting, Use};
 use crate::config::{Loaded, concerns, example::example};
-use crate::show::{self, Ink, table::table};
+use crate::show::{self, table::table};
 use serde_json::{Value, json};
 
 /// How to show it.
@@ -44,29 +44,15 @@ fn from(loaded: &Loaded, setting: &Setting) -> String {
 }
 
 fn as_text(loaded: &Loaded) -> String {
-    let paint = show::paint();
-    let mut text = String::new();
-    for concern in concerns() {
-        let used = |s: &&Setting| matches!(s.used, Use::Now) || !loaded.is_default(s.name);
-        let rows: Vec<Vec<String>> = concern
-            .settings
-            .iter()
-            .filter(used)
-            .map(|s| vec![s.name.into(), shown(loaded, s).unwrap_or_else(|| "-".into()), from(loaded, s)])
-            .collect();
-        if !rows.is_empty() {
-            text.push_str(&format!("{}\n", paint.ink(Ink::Dim, &format!("# {}", concern.title))));
-            text.push_str(&table(paint, &["SETTING", "VALUE", "FROM"], &rows));
-            text.push('\n');
-        }
-    }
-    if !loaded.agents().is_empty() {
-        let names: Vec<&str> = loaded.agents().keys().map(String::as_str).collect();
-        text.push_str(&format!("{}\n{}\n\n", paint.ink(Ink::Dim, "# Agents"), show::line(&names.join(", "))));
-    }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    text
+    let concerns = concerns();
+    let used = |s: &&Setting| matches!(s.used, Use::Now) || !loaded.is_default(s.name);
+    let settings = concerns.iter().flat_map(|concern| concern.settings).filter(used);
+    let mut rows: Vec<Vec<String>> = settings
+        .map(|s| vec![s.name.into(), shown(loaded, s).unwrap_or_else(|| "-".into()), from(loaded, s)])
+        .collect();
+    let agent = |name: &String| vec![format!("[agents.{name}]"), "set".into(), loaded.file_name().into()];
+    rows.extend(loaded.agents().keys().map(agent));
+    table(show::paint(), &["SETTING", "VALUE", "FROM"], &rows)
 }
 
 fn as_json(loaded: &Loaded) -> Value {

@@ -56,7 +56,8 @@ fn state(part: &Value) -> String {
         Value::String(word) => word.clone(),
         Value::Object(fields) => {
             let rest = fields.iter().filter(|(name, _)| *name != "status");
-            let rest: Vec<String> = rest.map(|(n, v)| format!("{n}={}", v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
+            let rest: Vec<String> =
+                rest.map(|(n, v)| format!("{n}={}", v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
             let word = fields.get("status").and_then(Value::as_str).unwrap_or_default();
             format!("{word} {}", rest.join(" ")).trim().to_owned()
         }

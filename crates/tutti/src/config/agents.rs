@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 const KEYS: &[&str] =
     &["name", "kind", "instructions", "description", "model", "tools", "output_schema", "routes", "endpoint"];
 
-/// Agents by name, each in the shape of an inline agent of a request.
+/// Agents by name, each in the shape of an inline agent of a request, save for its name.
 pub type Agents = BTreeMap<String, Map<String, Value>>;
 
 /// Reads the `agents` table of a file called `file`.
@@ -39,8 +39,8 @@ fn agent(name: &str, table: &toml::Value, file: &str) -> Result<Map<String, Valu
         .collect();
     let agent = match serde_json::to_value(fields) {
         Ok(Value::Object(mut agent)) => {
-            let named = agent.entry("name").or_insert_with(|| name.into());
-            if named != name {
+            // The key is the name; a name inside may only repeat it.
+            if let Some(named) = agent.shift_remove("name").filter(|named| named != name) {
                 problems.push(at(".name", format!("is {named}; leave it out or write \"{name}\"")));
             }
             agent

@@ -26,7 +26,11 @@ fn entry(setting: &Setting) -> String {
     if let Some(first) = wants.get_mut(0..1) {
         first.make_ascii_uppercase();
     }
-    let file = if setting.form.is_secret() { format!(" {}_FILE names a file that holds it.", setting.name) } else { String::new() };
+    let file = if setting.form.is_secret() {
+        format!(" {}_FILE names a file that holds it.", setting.name)
+    } else {
+        String::new()
+    };
     let used = match setting.used {
         Use::Now | Use::Later => String::new(),
         Use::Refused(why) => format!("# Stops the start: {why}.\n"),

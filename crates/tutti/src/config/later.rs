@@ -62,8 +62,16 @@ pub const CONCERN: Concern = Concern {
         later("VOICE_VERIFY_URL", &WebUrl, "Who checks a voice before a payment token is asked for."),
         later("WORKFLOW_TIMEOUT", SECONDS, "How long a research task may take."),
         later("BUDGET_UNIT", &Text, "Unit of budgets and prices."),
-        later("MAX_CONCURRENT_AGENT_SESSIONS", &Integer { min: 1_u32, max: 1_000_000 }, "Sessions an agent holds at once."),
-        later("AGENT_SESSION_TIMEOUT_MINUTES", &Integer { min: 1_u32, max: 525_600 }, "Minutes until an idle session ends."),
+        later(
+            "MAX_CONCURRENT_AGENT_SESSIONS",
+            &Integer { min: 1_u32, max: 1_000_000 },
+            "Sessions an agent holds at once.",
+        ),
+        later(
+            "AGENT_SESSION_TIMEOUT_MINUTES",
+            &Integer { min: 1_u32, max: 525_600 },
+            "Minutes until an idle session ends.",
+        ),
         later("AGENT_METRICS_ENABLED", &Boolean, "Whether /metrics has the series of agents."),
         later("BRAIN_FACTORY_URL", &WebUrl, "Who instantiates registered agents."),
         later("DEPLOYMENT_PIPELINE_URL", &WebUrl, "Who deploys registered agents."),

@@ -85,8 +85,9 @@ impl Sources {
         }
         if let Some(text) = self.environment.get(name).filter(|text| !text.is_empty()) {
             let wants = setting.form.wants();
-            let text =
-                text.to_str().ok_or_else(|| Problem::of(name, format!("the environment's value is not UTF-8; it should be {wants}")))?;
+            let text = text.to_str().ok_or_else(|| {
+                Problem::of(name, format!("the environment's value is not UTF-8; it should be {wants}"))
+            })?;
             if !text.trim().is_empty() {
                 return Ok(Some((text.trim().to_owned(), Origin::Environment)));
             }

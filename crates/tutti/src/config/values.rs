@@ -94,11 +94,7 @@ impl Values {
 
 fn value(sources: &Sources, setting: &Setting) -> Result<Value, Problem> {
     let plain = sources.find(setting.name, setting)?;
-    let file = if setting.form.is_secret() {
-        sources.find(&format!("{}_FILE", setting.name), &FILE)?
-    } else {
-        None
-    };
+    let file = if setting.form.is_secret() { sources.find(&format!("{}_FILE", setting.name), &FILE)? } else { None };
     match (plain, file) {
         (Some((_, a)), Some((_, b))) => {
             let name = setting.name;
@@ -116,8 +112,7 @@ fn value(sources: &Sources, setting: &Setting) -> Result<Value, Problem> {
     }
 }
 
-static FILE: Setting =
-    Setting { name: "_FILE", form: &super::form::Path, default: None, about: "", used: Use::Now };
+static FILE: Setting = Setting { name: "_FILE", form: &super::form::Path, default: None, about: "", used: Use::Now };
 
 fn read_secret(path: &str) -> Result<String, String> {
     let unreadable = |e: std::io::Error| format!("cannot be read: {e}");

@@ -84,26 +84,45 @@ pub fn reason(data: &Value) -> String {
     }
 }
 
-/// Tokens and cost of a `usage`, in words.
-#[must_use]
-pub fn usage(data: &Value) -> Option<String> {
-    let usage = field(data, "usage").or_else(|| field(data, "output").and_then(|o| o.get("usage")))?;
-    let tokens = match usage.get("tokens") {
-        Some(Value::Object(parts)) => {
-            parts.get("total").and_then(Value::as_u64).or_else(|| Some(parts.values().filter_map(Value::as_u64).sum()))
-        }
-        Some(total) => total.as_u64(),
-        None => usage.get("total_tokens").and_then(Value::as_u64).or_else(|| {
-            let part = |name: &str| usage.get(name).and_then(Value::as_u64);
-            Some(part("input_tokens")? + part("output_tokens")?)
-        }),
-    };
-    let mut words = format!("{} tokens", tokens?);
-    let free = |cost: &&Value| cost.as_f64() == Some(0.0) || cost.is_null();
-    if let Some(cost) = usage.get("cost").filter(|c| !free(c)) {
-        words.push_str(&format!(" · cost {}", cost.as_str().map_or_else(|| cost.to_string(), str::to_owned)));
+/// What models used.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Used {
+    /// All tokens.
+    pub tokens: u64,
+    /// Money, as far as prices are known.
+    pub cost: f64,
+}
+
+impl Used {
+    /// What an event's `usage`, or its output's, tells.
+    #[must_use]
+    pub fn of(data: &Value) -> Option<Self> {
+        let usage = field(data, "usage").or_else(|| field(data, "output").and_then(|o| o.get("usage")))?;
+        let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+        let parts = || Some(count("input_tokens")? + count("output_tokens")?);
+        let tokens = count("tokens").or_else(|| count("total_tokens")).or_else(parts)?;
+        Some(Self { tokens, cost: usage.get("cost").and_then(Value::as_f64).unwrap_or(0.0) })
     }
-    Some(words)
+
+    /// Adds what an event tells.
+    pub fn add(&mut self, data: &Value) {
+        let more = Self::of(data).unwrap_or_default();
+        self.tokens += more.tokens;
+        self.cost += more.cost;
+    }
+
+    /// Itself, unless nothing was used.
+    #[must_use]
+    pub fn any(self) -> Option<Self> {
+        (self.tokens > 0).then_some(self)
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        let cost = if self.cost > 0.0 { format!(" · cost {:.4}", self.cost) } else { String::new() };
+        format!("{} tokens{cost}", self.tokens)
+    }
 }
 
 #[cfg(test)]
@@ -125,11 +144,11 @@ mod tests {
 
     #[test]
     fn usage_in_words() {
-        assert_eq!(usage(&json!({"usage": {"tokens": 7, "cost": 0}})), Some("7 tokens".into()));
-        assert_eq!(usage(&json!({"usage": {"tokens": {"input": 3, "output": 4}}})), Some("7 tokens".into()));
-        assert_eq!(usage(&json!({"output": {"usage": {"tokens": 7, "cost": 0.5}}})), Some("7 tokens · cost 0.5".into()));
-        assert_eq!(usage(&json!({"usage": {"input_tokens": 3, "output_tokens": 4}})), Some("7 tokens".into()));
-        assert_eq!(usage(&json!({})), None);
+        let of = |data: Value| Used::of(&data).map(Used::in_words);
+        assert_eq!(of(json!({"usage": {"tokens": 7, "cost": 0}})), Some("7 tokens".into()));
+        assert_eq!(of(json!({"output": {"usage": {"tokens": 7, "cost": 0.5}}})), Some("7 tokens · cost 0.5000".into()));
+        assert_eq!(of(json!({"usage": {"input_tokens": 3, "output_tokens": 4}})), Some("7 tokens".into()));
+        assert_eq!(of(json!({})), None);
     }
 
     #[test]

@@ -7,31 +7,33 @@
 mod floor;
 
 use self::floor::{Floor, Piece};
-use super::facts::{agent, at_ms, field, name_of_key, number, reason, text, texts, usage, words};
+use super::facts::{Used, agent, at_ms, field, name_of_key, number, reason, text, texts, words};
 use super::{Ink, Paint, short};
 use crate::client::Event;
 use serde_json::Value;
 
 /// Tells a run's events, one after the other.
 pub struct Story {
-    paint: Paint,
     floor: Floor,
     run_id: Option<String>,
     /// When the run began and when the last event happened, in milliseconds since the epoch.
     span_ms: Option<(i64, i64)>,
+    /// What the members' answers used.
+    used: Used,
 }
 
 impl Story {
     /// A story in these colours, in lines of at most `width` characters.
     #[must_use]
     pub fn new(paint: Paint, width: Option<usize>) -> Self {
-        Self { paint, floor: Floor::new(paint, width), run_id: None, span_ms: None }
+        Self { floor: Floor::new(paint, width), run_id: None, span_ms: None, used: Used::default() }
     }
 
-    /// The run that is told of.
+    /// A story of this run, where it may begin in the midst of it.
     #[must_use]
-    pub fn run_id(&self) -> Option<&str> {
-        self.run_id.as_deref()
+    pub fn of(mut self, run_id: &str) -> Self {
+        self.run_id = Some(run_id.to_owned());
+        self
     }
 
     /// What the next event adds to the story.
@@ -67,8 +69,10 @@ impl Story {
                 self.floor.delta(key, number(data, "attempt").unwrap_or(1), number(data, "offset"), piece);
             }
             "agent.message" => {
-                let answer = data.get("output").and_then(words);
+                // A streamed answer's text stands beside its output.
+                let answer = data.get("text").or_else(|| data.get("output")).and_then(words);
                 self.floor.message(key, answer.unwrap_or_default());
+                self.used.add(data);
             }
             "agent.retracted" => self.floor.retract(key),
             "agent.failed" | "step.failed" => {
@@ -96,9 +100,11 @@ impl Story {
         Some(match event.kind.as_str() {
             "run.queued" => (Ink::Dim, format!("run {} · {}", self.run_id.as_deref().unwrap_or("?"), word("workflow"))),
             "run.waiting" => (Ink::Care, format!("… waits for {}", list(field(data, "waiting_for")))),
-            "run.blocked" => (Ink::Bad, format!("✗ blocked, needs a person{}: {}", paren(data, "reason"), word("message"))),
-            "engine.claimed" if number(data, "epoch") > Some(1) => {
-                (Ink::Care, format!("↺ taken up again where it was (owner {})", number(data, "epoch").unwrap_or(2)))
+            "run.blocked" => {
+                (Ink::Bad, format!("✗ blocked, needs a person{}: {}", paren(data, "reason"), word("message")))
+            }
+            "engine.claimed" if number(data, "abnormal") > Some(0) => {
+                (Ink::Care, "↺ its worker had died; taken up again where it was".to_owned())
             }
             "handoff" => (Ink::Bold, format!("→ {} hands over to {}{}", word("from"), word("to"), because())),
             "speaker.selected" => {
@@ -127,7 +133,13 @@ impl Story {
                 (Ink::Care, format!("¤ payment {what}: {}", short(&data.to_string(), 200)))
             }
             "reset" => (Ink::Care, "older events are no longer kept; what follows is what is left".to_owned()),
-            "log" => (Ink::Dim, format!("· {}", text(data, "message").or_else(|| text(data, "text")).map_or_else(|| "…".into(), |t| short(t, 500)))),
+            "log" => (
+                Ink::Dim,
+                format!(
+                    "· {}",
+                    text(data, "message").or_else(|| text(data, "text")).map_or_else(|| "…".into(), |t| short(t, 500))
+                ),
+            ),
             _ => return None,
         })
     }
@@ -144,10 +156,11 @@ impl Story {
         if let Some((first, last)) = self.span_ms {
             line.push_str(&format!(" in {}", took(last - first)));
         }
-        if let Some(usage) = usage(data) {
-            line.push_str(&format!(" · {usage}"));
+        if let Some(used) = Used::of(data).or(self.used.any()) {
+            line.push_str(&format!(" · {}", used.in_words()));
         }
-        if let Some(why) = field(data, "output").and_then(|o| text(o, "stopped_by")) {
+        let stopped_by = field(data, "output").and_then(|o| text(o, "stopped_by"));
+        if let Some(why) = stopped_by.filter(|why| *why != status) {
             line.push_str(&format!(" · stopped by {}", short(why, 60)));
         }
         if let Some(error) = field(data, "error") {
@@ -157,12 +170,22 @@ impl Story {
         self.floor.line(ink, &line);
     }
 
-    /// The final answer, unless all its words were said already.
+    /// The final answer, unless all its words were said already. An answer may be a pointer to where it was said.
     fn answer(&mut self, output: &Value) {
-        let answer = match output.get("output") {
-            Some(inner) => inner,
-            None => output,
+        let answer = output.get("output").unwrap_or(output);
+        let parts = match answer.get("each").or_else(|| answer.get("joined")) {
+            Some(Value::Array(parts)) => parts.as_slice(),
+            _ => std::slice::from_ref(answer),
         };
+        let answers = parts.iter().filter(|part| part.get("error").is_none());
+        let pointers: Option<Vec<&str>> = answers.map(|part| text(part, "from")).collect();
+        if let Some(keys) = pointers.filter(|keys| !keys.is_empty()) {
+            if let Some(key) = keys.iter().find(|key| !self.floor.has_heard(key)) {
+                self.floor.line(Ink::Dim, &format!("the answer is that of step {}", short(key, 200)));
+            }
+            return;
+        }
+        let answer = answer.get("value").unwrap_or(answer);
         let mut found = Vec::new();
         texts(answer, &mut found);
         if found.iter().all(|t| self.floor.was_said(t)) {
@@ -171,12 +194,6 @@ impl Story {
         let answer = words(answer).map_or_else(|| format!("{answer:#}"), str::to_owned);
         self.floor.line(Ink::Bold, "Answer");
         self.floor.words(&answer);
-    }
-
-    /// The colours of this story.
-    #[must_use]
-    pub fn paint(&self) -> Paint {
-        self.paint
     }
 }
 

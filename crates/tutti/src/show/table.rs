@@ -16,9 +16,11 @@ pub fn table(paint: Paint, headings: &[&str], rows: &[Vec<String>]) -> String {
         .collect();
     let join = |cells: &[String]| {
         let last = cells.len().saturating_sub(1);
-        let padded = cells.iter().zip(&widths).enumerate().map(|(n, (cell, width))| {
-            if n == last { cell.clone() } else { format!("{cell:<width$}") }
-        });
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(n, (cell, width))| if n == last { cell.clone() } else { format!("{cell:<width$}") });
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let headings: Vec<String> = headings.iter().map(ToString::to_string).collect();

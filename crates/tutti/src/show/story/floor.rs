@@ -178,6 +178,11 @@ impl Floor {
         wrap.finish(&mut self.out);
     }
 
+    /// Whether the member behind a key, or a failure of it, was told of.
+    pub fn has_heard(&self, key: &str) -> bool {
+        self.turns.get(key).is_some_and(|turn| turn.done)
+    }
+
     /// Whether a member's answer was just this, or a member is called this.
     pub fn was_said(&self, text: &str) -> bool {
         let text = text.trim();

@@ -71,6 +71,17 @@ fn an_answer_nobody_said_is_shown() {
 }
 
 #[test]
+fn an_answer_by_reference_is_not_repeated() {
+    let by_ref = |output: Value| told(&[started("a"), message("a", "x"), ("run.completed", json!({"output": output}))]);
+    let story = by_ref(json!({"output": {"from": "a"}, "stopped_by": "completed"}));
+    assert_eq!(story, "▸ a\n  x\n✔ completed\n");
+    let story = by_ref(json!({"output": {"each": [{"agent": "a", "from": "a"}]}, "stopped_by": "quorum"}));
+    assert_eq!(story, "▸ a\n  x\n✔ completed · stopped by quorum\n");
+    assert_eq!(by_ref(json!({"output": {"value": "x"}})), "▸ a\n  x\n✔ completed\n");
+    assert_eq!(by_ref(json!({"output": {"from": "b"}})), "▸ a\n  x\nthe answer is that of step b\n✔ completed\n");
+}
+
+#[test]
 fn a_retry_retracts_and_says_why() {
     let error = json!({"class": "LlmError", "message": "connection reset", "next": {"retry": {"after_ms": null}}});
     let story = told(&[
@@ -88,7 +99,8 @@ fn a_retry_retracts_and_says_why() {
 
 #[test]
 fn failures_name_the_agent() {
-    let error = json!({"class": "LlmError", "message": "no answer within 120 s", "agent": "b", "step": "member[b]/ask"});
+    let error =
+        json!({"class": "LlmError", "message": "no answer within 120 s", "agent": "b", "step": "member[b]/ask"});
     let story = told(&[
         ("agent.started", json!({"key": "member[b]/ask"})),
         ("agent.failed", json!({"key": "member[b]/ask", "attempts": 4, "error": error})),
@@ -112,7 +124,7 @@ fn what_happens_between_members() {
         ("something.new", json!({})),
         ("run.cancelled", json!({})),
     ]);
-    let expected = "↺ taken up again where it was (owner 2)\n\
+    let expected = "↺ its worker had died; taken up again where it was\n\
                     → a hands over to b: not mine\n\
                     ? a person is asked: {\"amount\":5}\n  tutti runs approve r1 'pay'   (or --reject)\n\
                     ? decided: approve by eve\n\
