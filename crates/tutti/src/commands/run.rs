@@ -7,12 +7,11 @@ pub use self::request::read_text;
 use self::request::Request;
 use super::Server;
 use crate::client::{Client, segment};
-use crate::commands::runs;
+use crate::commands::{runs, serve};
 use crate::config::{Access, Loaded};
 use crate::show::{self, facts, short};
 use crate::watch::{Over, View, Watched, watch};
 use crate::wiring::{self, Stop};
-use anyhow::Context;
 use serde_json::Value;
 
 /// What to run.
@@ -44,7 +43,7 @@ pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
     let is_private = stop.is_some();
     let result = Box::pin(run_on(args, &request, &client, is_private)).await;
     if let Some(stop) = stop {
-        stop().await;
+        serve::end(stop).await;
     }
     result
 }
@@ -58,9 +57,12 @@ async fn reach(args: &Args, loaded: &Loaded) -> anyhow::Result<(Client, Option<S
     }
     let mut settings = super::settings(loaded)?;
     settings.listen.port = 0;
-    let running = wiring::start(&settings)
-        .await
-        .with_context(|| format!("no server answers at {}, and a private one does not start", access.url))?;
+    let running = wiring::start(&settings).await.map_err(|e| {
+        let url = &access.url;
+        anyhow::anyhow!(
+            "{e:#}; or name the server that runs there with --url (none answers at {url}, so run starts its own)"
+        )
+    })?;
     let client = Client::new(Access { url: running.url, named: true, key: access.key })?;
     Ok((client, Some(running.stop)))
 }
