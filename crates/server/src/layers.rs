@@ -63,3 +63,38 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
     let cause = format!("a handler panicked: {}", said.unwrap_or_else(|| "no message".into()));
     Failed(Failure::internal(cause)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Inner, ServerOptions};
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use std::sync::Arc;
+    use tower::ServiceExt;
+    use tutti_engine::driver::{Engine, Options, Ports};
+    use tutti_engine::memory::outbound::NoOutbound;
+
+    async fn explode() -> &'static str {
+        let nothing: Option<&str> = None;
+        nothing.expect("the secret is 42")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_failed_request_and_tells_nothing() {
+        let ports = Ports::in_memory(Arc::new(NoOutbound));
+        let engine = Engine::start(ports, tutti_engine::Registry::new(), Options::default()).await.unwrap();
+        let app = tutti_app::App::new(engine, tutti_app::Options::default());
+        let shared = Shared(Arc::new(Inner { app, options: ServerOptions::default(), openapi: "{}".into() }));
+        let router = Router::new().route("/", get(explode)).layer(from_fn_with_state(shared.clone(), guard));
+        let request = http::Request::get("/").header("host", "localhost").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert!(response.headers().contains_key(request_id::NAME));
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.contains("InternalError") && !text.contains("42"), "{text}");
+    }
+}

@@ -35,7 +35,7 @@ pub enum PolicyError {
     #[error("EGRESS_ALLOW takes host names, addresses and networks like 10.0.0.0/8; {0:?} is none of them")]
     Allow(String),
     /// A configured address.
-    #[error("{0:?} is not an http or https address")]
+    #[error("{0:?} is not an http or https address without user information")]
     Origin(String),
 }
 
@@ -89,14 +89,14 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The origin of an absolute `http` or `https` address; path, query and user information do not matter.
+    /// The origin of an absolute `http` or `https` address; path and query do not matter.
     ///
     /// # Errors
     /// Any other text.
     pub fn of(url: &str) -> Result<Self, PolicyError> {
         let wrong = || PolicyError::Origin(shown(url));
         let url = Url::parse(url.trim()).map_err(|_| wrong())?;
-        Self::of_url(&url).ok_or_else(wrong)
+        Self::of_url(&url).filter(|_| !has_user(&url)).ok_or_else(wrong)
     }
 
     fn of_url(url: &Url) -> Option<Self> {
@@ -130,11 +130,11 @@ impl EgressPolicy {
         let (Some(host), "http" | "https") = (url.host_str(), url.scheme()) else {
             return Err("only http and https addresses can be called".into());
         };
+        if has_user(url) {
+            return Err("the address holds user information; send credentials in a header".into());
+        }
         if self.configured_origins.iter().any(|o| o.is(url)) {
             return Ok(Route::Trusted);
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("the address holds user information; send credentials in a header".into());
         }
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         if let Ok(ip) = bare.parse::<IpAddr>() {
@@ -155,6 +155,11 @@ impl EgressPolicy {
         }
         Err(format!("{ip} is {kind}; the operator can open it in EGRESS_ALLOW"))
     }
+}
+
+/// The client would drop it without a word, and it makes an address look like another one.
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// An address as it may be shown: no user information, query or fragment.

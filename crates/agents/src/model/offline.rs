@@ -119,8 +119,11 @@ impl Talk {
             out.push(' ');
             out.push_str(&ended(fact));
         }
-        let tasks = self.instructions.iter().chain(&self.duty).filter(|s| !facts.contains(s));
-        let mut tasks: Vec<String> = tasks.cloned().collect();
+        let mut tasks: Vec<String> = self.instructions.iter().filter(|s| words::is_order(s)).cloned().collect();
+        tasks.extend(self.duty.clone());
+        if tasks.is_empty() {
+            tasks = self.instructions.iter().filter(|s| !facts.contains(s)).cloned().collect();
+        }
         // Of equals the one that says more: not `Be brief.`
         tasks.sort_by_key(|task| std::cmp::Reverse(stems(task).len()));
         if let Some(task) = best(&tasks, &asked, 1, 0).first() {
@@ -136,7 +139,8 @@ impl Talk {
     /// Sentences of the material that touch the question.
     fn facts(&self, asked: &BTreeSet<String>) -> Vec<String> {
         let told = self.instructions.iter().filter(|s| !words::is_order(s));
-        let pool: Vec<String> = self.facts.iter().chain(told).filter(|s| **s != self.question).cloned().collect();
+        let pool: Vec<String> =
+            self.facts.iter().chain(told).filter(|s| !self.question.contains(s.as_str())).cloned().collect();
         best(&pool, asked, FACTS_MAX, 1)
     }
 
@@ -233,8 +237,8 @@ fn persona(messages: &[ChatMessage]) -> (Option<String>, Option<String>, Vec<Str
 /// The heart of a message: all of it when it is short, else the sentence nearest to the instructions.
 fn core(input: &str, focus: &BTreeSet<String>) -> String {
     let all = sentences(input);
-    if input.chars().count() <= QUESTION_CHARS_MAX && all.len() <= 2 && !input.contains('\n') {
-        return input.to_owned();
+    if input.chars().count() <= QUESTION_CHARS_MAX && all.len() <= 2 {
+        return input.split_whitespace().collect::<Vec<_>>().join(" ");
     }
     let mut best: Option<(usize, &String)> = None;
     for sentence in &all {
@@ -246,11 +250,12 @@ fn core(input: &str, focus: &BTreeSet<String>) -> String {
     best.map(|(_, sentence)| sentence.clone()).unwrap_or_default()
 }
 
-/// The sentences that share most words with `about`, at least `least`; best first, equals in their order.
+/// The sentences that share most words with `about`, and at least `least`, in their order.
 fn best(pool: &[String], about: &BTreeSet<String>, count: usize, least: usize) -> Vec<String> {
     let mut ranked: Vec<(usize, &String)> =
         pool.iter().map(|s| (stems(s).intersection(about).count(), s)).filter(|(score, _)| *score >= least).collect();
-    ranked.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    let most = ranked.iter().map(|(score, _)| *score).max().unwrap_or(0);
+    ranked.retain(|(score, _)| *score == most);
     let mut out: Vec<String> = Vec::new();
     for (_, sentence) in ranked {
         if out.len() < count && !out.contains(sentence) {

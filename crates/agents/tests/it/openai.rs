@@ -175,7 +175,7 @@ async fn usage_that_is_missing_is_estimated_and_says_so() {
 #[tokio::test]
 async fn error_statuses_are_retried_or_final_as_data() {
     let refused = r#"{"error":{"message":"no such\u001b[31m model","type":"invalid_request_error"}}"#;
-    let cases: [(u16, Option<&str>, Option<Option<u64>>); 13] = [
+    let cases = [
         (429, Some("2"), Some(Some(2_000))),
         (429, Some("Wed, 21 Oct 2015 07:28:05 GMT"), Some(Some(5_000))),
         (429, None, Some(None)),
@@ -250,7 +250,8 @@ async fn streams_that_break_are_retried() {
     let error = ask.say("?").await.unwrap_err();
     assert_eq!((retries(&error), ask.pieces.text().as_str()), (None, "Hel"));
     assert!(error.message.contains("broke off"), "{error}");
-    let cases: [(&str, Box<dyn Fn(&str) -> Answer + Send + Sync>, &str); 5] = [
+    type Answers = Box<dyn Fn(&str) -> Answer + Send + Sync>;
+    let cases: [(&str, Answers, &str); 5] = [
         ("ends", Box::new(|text| pieces(text, 9)), "breaks off in the middle"),
         ("json", Box::new(|text| pieces(&format!("{text}data: {{\"choices\":[{{\n\n"), 9)), "broken JSON"),
         (
@@ -295,13 +296,9 @@ async fn a_stream_that_said_it_is_finished_may_end_without_farewell() {
 
 #[tokio::test]
 async fn endless_and_slow_answers_meet_their_bounds() {
-    let bounded = |server: &Server| Provider {
-        timeout: Duration::from_millis(50),
-        body_bytes_max: 100_000,
-        line_bytes_max: 10_000,
-        ..provider(server)
-    };
-    let cases: [(&str, fn() -> Answer, &str); 5] = [
+    let bounded = |server: &Server| Provider { body_bytes_max: 100_000, line_bytes_max: 10_000, ..provider(server) };
+    type Answers = fn() -> Answer;
+    let cases: [(&str, Answers, &str); 5] = [
         ("words", || endless("data: {\"choices\":[{\"delta\":{\"content\":\"x \"}}]}\n\n"), "more than 100000 bytes"),
         ("line", || endless("data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"), "line of more than 10000 bytes"),
         ("comments", || endless(": still here\n\n"), "more than 100000 bytes"),
@@ -310,7 +307,11 @@ async fn endless_and_slow_answers_meet_their_bounds() {
     ];
     for (name, answer, what) in cases {
         let server = serve(move |_| answer()).await;
-        let ask = ask(&format!("bound-{name}"), bounded(&server)).streamed();
+        let mut provider = bounded(&server);
+        if what.ends_with("50 ms") {
+            provider.timeout = Duration::from_millis(50);
+        }
+        let ask = ask(&format!("bound-{name}"), provider).streamed();
         let error = ask.say("?").await.unwrap_err();
         assert_eq!(retries(&error), None);
         assert!(error.message.contains(what), "{name}: {error}");
@@ -334,7 +335,7 @@ async fn structured_output_is_checked_and_repaired_once() {
     let (server, ask) = asking("form", |_| json(say("```json\n{\"n\": 3}\n```"))).await;
     let reply = ask.request(form()).await.unwrap();
     assert_eq!((reply.output, reply.text.as_str()), (Some(json!({"n": 3})), "{\"n\":3}"));
-    let format = &server.seen.lock().unwrap()[0].body["response_format"];
+    let format = server.seen.lock().unwrap()[0].body["response_format"].clone();
     assert_eq!(
         (&format["type"], &format["json_schema"]["schema"]),
         (&json!("json_schema"), form().output_schema.as_ref().unwrap())

@@ -122,6 +122,10 @@ impl DeltaSink for Pieces {
     fn push(&self, text: &str) {
         self.0.lock().unwrap().push(text.to_owned());
     }
+
+    fn pushed(&self) -> usize {
+        self.text().len()
+    }
 }
 
 /// One call's surroundings.

@@ -52,6 +52,9 @@ fn references_options_and_recursion_are_filled() {
     filled(&json!({"type": ["null", "string"], "pattern": "^[A-Z]{3}$"}), TICKET);
     filled(&json!({"prefixItems": [{"const": 1}, {"type": "boolean"}], "items": false, "type": "array"}), TICKET);
     filled(&json!(true), TICKET);
+    filled(&json!({"type": "array", "uniqueItems": true, "items": {"type": "string", "maxLength": 0}}), TICKET);
+    assert_eq!(filled(&json!({"type": "integer", "maximum": -7, "multipleOf": 5}), ""), -10);
+    assert_eq!(filled(&json!({"type": "integer", "minimum": 7, "multipleOf": 5}), ""), 10);
 }
 
 /// Schemas of the supported kinds that can be met.
