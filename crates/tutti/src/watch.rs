@@ -90,7 +90,10 @@ pub async fn watch(
                     let event = match heard? {
                         Heard::Event(event) => event,
                         Heard::Cut { after } => {
-                            view.pause()?;
+                            // On a terminal the notice would stand in the middle of the story's line.
+                            if std::io::stdout().is_terminal() {
+                                view.pause()?;
+                            }
                             show::err(&format!("tutti: the connection was cut after event {after}; resuming\n"));
                             continue;
                         }
