@@ -110,8 +110,15 @@ fn verdict(run: &Value, args: &Args) -> anyhow::Result<()> {
         let agent = facts::text(error, "agent").map_or_else(String::new, |a| format!(" (agent {})", short(a, 80)));
         format!(": {}{agent}", short(&facts::reason(run), 500))
     });
-    let more = if args.follow { "" } else { "; see tutti runs events with its id" };
-    anyhow::bail!("run {} is {}{why}{more}", short(id, 100), short(&status.replace('_', " "), 40))
+    let more = if args.follow { "" } else { "; `tutti runs events` with its id tells more" };
+    let status = match status {
+        "failed" => "failed",
+        "cancelled" => "was cancelled",
+        "timed_out" => "timed out",
+        "blocked" => "is blocked and needs a person",
+        _ => "did not complete",
+    };
+    anyhow::bail!("run {} {status}{why}{more}", short(id, 100))
 }
 
 fn detached(watched: &Watched, is_private: bool, client: &Client) {
