@@ -73,6 +73,16 @@ impl Start {
             .env("RETRY_DELAY", "0.01")
     }
 
+    /// With a file in the directory that it is started in.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn file(self, name: &str, content: &str) -> Self {
+        std::fs::write(self.dir.path().join(name), content).expect("a file in a directory of ours");
+        self
+    }
+
     /// With data somewhere else.
     #[must_use]
     pub fn data(mut self, data: &Path) -> Self {
