@@ -206,12 +206,17 @@ impl<'a, 'f> Field<'a, 'f> {
     /// Says so when there is none.
     #[must_use]
     pub fn required(self) -> Self {
+        self.require();
+        self
+    }
+
+    /// Says so when there is none.
+    pub fn require(&self) {
         match self.value {
             None => self.wrong("field required", "value_error.missing"),
             Some(Value::Null) => self.wrong("none is not an allowed value", "type_error.none.not_allowed"),
             Some(_) => {}
         }
-        self
     }
 
     /// Any value but `null`.

@@ -1,7 +1,10 @@
-//! Who does it: agents, models, tools, and the one way out.
+//! Who does it: agents, models, teams, and the one way out of the process.
 //!
-//! Nouns: agent, model, tool, egress, form.
-//! Must not know: stores, app, server, workflows.
+//! Nouns: agent, team, model, provider, egress, form.
+//! Must not know: stores, app, server, workflows. The HTTP client is named in [`egress`] and nowhere else.
 
 pub mod agent;
+pub mod egress;
 pub mod form;
+pub mod model;
+pub mod team;

@@ -1,1 +1,99 @@
-//! app
+//! What can be asked of Tutti, in the contract's nouns. HTTP, the command line, MCP and A2A all speak to this and to
+//! nothing else.
+//!
+//! Nouns: caller, run, orchestration, pattern, event, failure.
+//! Must not know: a header, a status line, a store.
+
+pub mod caller;
+pub mod events;
+pub mod failure;
+pub mod health;
+pub mod json;
+pub mod orchestrate;
+pub mod patterns;
+pub mod result;
+pub mod runs;
+mod stamp;
+mod start;
+
+pub use caller::{Caller, Role, Roles};
+pub use failure::{Class, Failure};
+pub use stamp::Stamp;
+pub use start::{Prepared, Started};
+pub use tutti_agents::form::{FieldError, Loc};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tutti_agents::agent::AgentBook;
+use tutti_engine::driver::Engine;
+use tutti_workflows::patterns::Setting;
+
+/// What the wiring decides.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Agents that requests may name.
+    pub agents: AgentBook,
+    /// `max_iterations` of patterns where a request says nothing (`MAX_ITERATIONS`).
+    pub iterations_max: u32,
+    /// How long an orchestration is waited for where a request says nothing (`REQUEST_TIMEOUT`).
+    pub orchestrate_wait: Duration,
+    /// The version shown in `/health`.
+    pub version: &'static str,
+    /// How each outside part is set: `llm` → `configured`, `default` or `absent`.
+    pub configuration: BTreeMap<String, String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            agents: AgentBook::default(),
+            iterations_max: 10,
+            orchestrate_wait: Duration::from_secs(120),
+            version: env!("CARGO_PKG_VERSION"),
+            configuration: BTreeMap::new(),
+        }
+    }
+}
+
+/// The application. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    options: Options,
+    versions: BTreeMap<String, u32>,
+    probe: health::Probe,
+}
+
+impl App {
+    /// An application on a running engine.
+    #[must_use]
+    pub fn new(engine: Engine, options: Options) -> Self {
+        let versions = engine.workflows().into_iter().collect();
+        Self { inner: Arc::new(Inner { engine, options, versions, probe: health::Probe::default() }) }
+    }
+
+    /// How long an orchestration is waited for where a request says nothing.
+    #[must_use]
+    pub fn orchestrate_wait(&self) -> Duration {
+        self.inner.options.orchestrate_wait
+    }
+
+    /// The version of this build.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        self.inner.options.version
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    fn setting(&self) -> Setting<'_> {
+        Setting { agents: &self.inner.options.agents, iterations_max: self.inner.options.iterations_max }
+    }
+}

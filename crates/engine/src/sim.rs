@@ -10,7 +10,7 @@ pub use world::{Request, World};
 use crate::event::{Class, Kind};
 use crate::journal::{Frame, decode_part};
 use crate::memory::store::Disk;
-use crate::ports::store::{InboxItem, Receipt, Transition};
+use crate::ports::store::{InboxItem, Receipt, Row, RunRow, Transition};
 use crate::run::{RunId, RunNo, Status, Submit, Time};
 use crate::shard::core::{Core, CoreOptions};
 use crate::shard::gate::Durable;
@@ -66,6 +66,8 @@ pub struct Report {
     pub world: World,
     /// Hash over everything durable.
     pub trace: [u8; 32],
+    /// Every run with its journal.
+    pub journals: Vec<(RunRow, Vec<Row>)>,
 }
 
 /// A seeded generator (SplitMix64, Steele et al. 2014): enough to choose what happens next.
@@ -425,6 +427,7 @@ impl Sim<'_> {
 
     fn report(self, submitted: &[RunNo]) -> Result<Report, Violation> {
         let mut hash = Sha256::new();
+        let mut journals = Vec::new();
         for row in self.disk.runs() {
             let rows = self.disk.journal(row.run, 0);
             for r in &rows {
@@ -432,6 +435,7 @@ impl Sim<'_> {
                 hash.update(&r.body);
             }
             check_run(self.registry, row, &rows)?;
+            journals.push((row.clone(), rows));
         }
         for run in &self.accepted {
             if self.disk.run(*run).is_none() {
@@ -445,6 +449,7 @@ impl Sim<'_> {
             ends,
             world: self.world,
             trace: hash.finalize().into(),
+            journals,
         })
     }
 }

@@ -1,1 +1,57 @@
-fn main() {}
+//! Tutti runs teams of AI agents so that an operator can trust them.
+
+mod client;
+mod commands;
+mod config;
+mod show;
+mod watch;
+mod wiring;
+
+use commands::{Cli, Command, Usage, runs::Runs};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match commands::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let loaded = config::load(cli.flags(), cli.config.as_deref());
+    commands::log_to_stderr(&loaded.log());
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => commands::serve::run(&args, &loaded).await,
+            Command::Demo(args) => Box::pin(commands::demo::run(&args, &loaded)).await,
+            Command::Run(args) => Box::pin(commands::run::run(&args, &loaded)).await,
+            Command::Runs(Runs::List(args)) => commands::runs::list::run(&args, &loaded).await,
+            Command::Runs(Runs::Get(args)) => commands::runs::get::run(&args, &loaded).await,
+            Command::Runs(Runs::Events(args)) => commands::runs::events::run(&args, &loaded).await,
+            Command::Runs(Runs::Cancel(args)) => commands::runs::cancel::run(&args, &loaded).await,
+            Command::Runs(Runs::Signal(args)) => commands::runs::signal::run(&args, &loaded).await,
+            Command::Runs(Runs::Approve(args)) => commands::runs::approve::run(&args, &loaded).await,
+            Command::Config(args) => commands::config::run(&args, &loaded),
+            Command::Health(args) => commands::health::run(&args, &loaded).await,
+            Command::Completions(args) => commands::completions::run(&args),
+        }
+    })
+}
+
+/// One line per fault on stderr; 0 when only the reader went away, 2 for wrong usage, 1 for the rest.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    for line in format!("{error:#}").lines().filter(|line| !line.trim().is_empty()) {
+        show::err(&format!("tutti: {line}\n"));
+    }
+    let usage =
+        error.is::<Usage>() || error.downcast_ref().is_some_and(|p: &config::Problems| p.0.iter().any(|p| p.usage));
+    ExitCode::from(if usage { 2 } else { 1 })
+}

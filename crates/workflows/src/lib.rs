@@ -3,4 +3,6 @@
 //! Nouns: pattern, team, options, outcome.
 //! Must not know: HTTP, SQL, clocks, stores, app, server.
 
+pub mod noop;
+pub mod outcome;
 pub mod patterns;

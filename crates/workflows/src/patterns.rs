@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use tutti_agents::agent::{AgentBook, AgentDefinition, Listed, NAME_CHARS_MAX};
 use tutti_agents::form::{Errors, Field, FieldError, Form};
+use tutti_agents::team::Asking;
+use tutti_engine::Registry;
 
 /// Most agents in one team.
 pub const AGENTS_MAX: usize = 64;
@@ -29,10 +31,18 @@ pub struct Pattern {
     pub example: fn() -> Value,
     /// Reads `input`, `agents` and `options`; what is wrong goes to the form's errors.
     pub check: fn(&Form<'_>, &Setting<'_>) -> Option<Checked>,
+    /// Adds its workflow to a registry.
+    pub register: fn(Registry, Asking) -> Registry,
 }
 
 /// Every pattern, by name.
 pub const PATTERNS: &[Pattern] = &[concurrent::PATTERN, sequential::PATTERN];
+
+/// Adds every pattern to a registry.
+#[must_use]
+pub fn register(registry: Registry, asking: &Asking) -> Registry {
+    PATTERNS.iter().fold(registry, |registry, pattern| (pattern.register)(registry, asking.clone()))
+}
 
 /// The pattern of that name.
 #[must_use]

@@ -149,7 +149,7 @@ impl Events {
     }
 
     /// Nothing follows and nothing will: the reader's cursor stands at the end of a run that has ended.
-    async fn has_ended(&self) -> Result<bool, StoreError> {
+    async fn has_ended(&mut self) -> Result<bool, StoreError> {
         let row = self.engine.store().run(self.run).await?;
         let is_over = row.is_none_or(|r| !r.status.is_open());
         // The end may have been written between the two reads.

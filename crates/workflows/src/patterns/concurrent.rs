@@ -1,9 +1,12 @@
 //! `concurrent`: all agents work on the same input at once; their answers are put together.
 
-use super::{Checked, Pattern, Setting, check, options_schema};
+use super::{Checked, Pattern, PatternInput, Setting, check, options_schema};
+use crate::outcome::{Outcome, Output, Part, StoppedBy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tutti_agents::form::{Field, Form};
+use tutti_agents::team::{Asking, Member, Message, Team};
+use tutti_engine::{Ctx, Error, Registry, Result};
 
 /// The pattern.
 pub const PATTERN: Pattern = Pattern {
@@ -12,6 +15,7 @@ pub const PATTERN: Pattern = Pattern {
     options: schema,
     example,
     check: checked,
+    register,
 };
 
 /// How answers become the output.
@@ -56,6 +60,73 @@ pub struct Options {
     /// Enough answers: once so many have come the others are stopped. With fewer the run fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quorum: Option<usize>,
+}
+
+/// All at once. Ends when all have answered, or when enough have.
+///
+/// # Errors
+/// A member failed and `on_error` says that this counts, or fewer answered than `quorum` asks for, or none did.
+pub async fn run(ctx: Ctx, team: Team, input: Message, options: Options) -> Result<Outcome> {
+    let members = team.members();
+    let limit = options.max_parallel.unwrap_or(members.len());
+    let wanted = match options.aggregate {
+        Aggregate::First => Some(1),
+        _ => options.quorum,
+    };
+    let ask = async |ctx: Ctx, member: &Member| {
+        let answer = member.ask(&ctx, std::slice::from_ref(&input)).await;
+        if options.on_error == OnError::FailFast { answer.map(Ok) } else { Ok(answer) }
+    };
+    let enough = |done: &[Option<Result<Message>>]| wanted.is_some_and(|n| answered(done) >= n);
+    let done = ctx.map_until("member", members.iter().collect(), limit, ask, enough).await?;
+    let came = answered(&done);
+    if options.on_error == OnError::Wait || came < wanted.unwrap_or(1) {
+        refuse(members, &done, came, wanted)?;
+    }
+    let is_cut = done.iter().any(Option::is_none);
+    let stopped_by = match options.aggregate {
+        Aggregate::First => StoppedBy::First,
+        _ if is_cut => StoppedBy::Quorum,
+        _ => StoppedBy::Completed,
+    };
+    Ok(Outcome { output: put_together(members, &done, options), stopped_by, iterations: 1 })
+}
+
+fn answered(done: &[Option<Result<Message>>]) -> usize {
+    done.iter().flatten().filter(|answer| answer.is_ok()).count()
+}
+
+/// The failure of a team in which somebody failed.
+fn refuse(members: &[Member], done: &[Option<Result<Message>>], came: usize, wanted: Option<usize>) -> Result<()> {
+    let failed = || members.iter().zip(done).filter_map(|(m, a)| Some((m.name(), a.as_ref()?.as_ref().err()?)));
+    let Some((agent, first)) = failed().next() else { return Ok(()) };
+    let all: Vec<_> = failed().map(|(name, e)| format!("{name}: {e}")).collect();
+    let quorum = wanted.map_or_else(String::new, |n| format!(" ({n} wanted)"));
+    let message = format!("{came} of {} agents answered{quorum}; {}", members.len(), all.join("; "));
+    let mut error = first.clone().into_run_error();
+    (error.message, error.agent) = (message, Some(agent.into()));
+    Err(Error::Workflow(error))
+}
+
+fn put_together(members: &[Member], done: &[Option<Result<Message>>], options: Options) -> Output {
+    let is_kept = |answer: &Result<Message>| answer.is_ok() || options.on_error != OnError::Drop;
+    let came = members.iter().zip(done).filter_map(|(m, a)| Some((m, a.as_ref().filter(|a| is_kept(a))?)));
+    let parts = || came.clone().map(|(m, answer)| Part::of(m.name(), answer)).collect();
+    match options.aggregate {
+        Aggregate::All => Output::Each(parts()),
+        Aggregate::Concat => Output::Joined(parts()),
+        Aggregate::First => {
+            let first = came.clone().find_map(|(_, answer)| answer.as_ref().ok());
+            first.map_or(Output::Value(Value::Null), Output::message)
+        }
+    }
+}
+
+fn register(registry: Registry, asking: Asking) -> Registry {
+    registry.with(PATTERN.name, 1, move |ctx, input: PatternInput<Options>| {
+        let message = Message::input(input.text());
+        run(ctx, Team::new(input.agents, &asking), message, input.options)
+    })
 }
 
 const LATER: [&str; 4] = ["merge", "vote", "best", "llm"];

@@ -1,9 +1,12 @@
 //! `sequential`: each agent gets the answer of the one before it.
 
-use super::{Checked, Pattern, Setting, check, options_schema};
+use super::{Checked, Pattern, PatternInput, Setting, check, options_schema};
+use crate::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tutti_agents::form::Form;
+use tutti_agents::team::{Asking, Message, Team};
+use tutti_engine::{Ctx, Registry, Result};
 
 /// The pattern.
 pub const PATTERN: Pattern = Pattern {
@@ -12,6 +15,7 @@ pub const PATTERN: Pattern = Pattern {
     options: schema,
     example,
     check: checked,
+    register,
 };
 
 /// What an agent is given.
@@ -31,6 +35,30 @@ pub enum Pass {
 pub struct Options {
     /// What an agent is given.
     pub pass: Pass,
+}
+
+/// One after the other, in the team's order. The first failure ends it.
+///
+/// # Errors
+/// A member failed for good.
+pub async fn run(ctx: Ctx, team: Team, input: Message, options: Options) -> Result<Outcome> {
+    let mut talk = vec![input];
+    for member in team.members() {
+        let given = match options.pass {
+            Pass::Last => &talk[talk.len() - 1..],
+            Pass::All => &talk[..],
+        };
+        let answer = member.ask(&ctx.scope("member", member.name()), given).await?;
+        talk.push(answer);
+    }
+    Ok(Outcome::last(&talk[talk.len() - 1], 1))
+}
+
+fn register(registry: Registry, asking: Asking) -> Registry {
+    registry.with(PATTERN.name, 1, move |ctx, input: PatternInput<Options>| {
+        let message = Message::input(input.text());
+        run(ctx, Team::new(input.agents, &asking), message, input.options)
+    })
 }
 
 fn checked(form: &Form<'_>, setting: &Setting<'_>) -> Option<Checked> {

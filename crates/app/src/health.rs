@@ -1,0 +1,104 @@
+//! Is it well? The store is asked at most once a second, however many ask us.
+
+use crate::{App, Caller, Role, Stamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tokio::sync::Mutex;
+use tutti_engine::run::{Status, Time};
+
+const PROBE_EVERY_MS: i64 = 1_000;
+
+/// How everything is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Health {
+    /// `healthy`, `degraded` or `unhealthy`.
+    pub status: &'static str,
+    /// The build.
+    pub version: &'static str,
+    /// When this was found out.
+    pub timestamp: Stamp,
+    /// Each part; not for strangers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Value>,
+    /// How outside parts are set; not for strangers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<BTreeMap<String, String>>,
+}
+
+impl Health {
+    /// Whether requests can be served at all.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.status != "unhealthy"
+    }
+}
+
+/// What the store last said.
+#[derive(Debug, Default)]
+pub(crate) struct Probe(Mutex<Option<Probed>>);
+
+#[derive(Debug, Clone)]
+struct Probed {
+    at: Time,
+    is_writable: bool,
+    store: Value,
+}
+
+impl App {
+    /// The state of everything; callers without a role get the first three fields.
+    pub async fn health(&self, caller: &Caller) -> Health {
+        let probed = self.probe().await;
+        let engine = self.engine().health();
+        let status = match (probed.is_writable, engine.is_draining) {
+            (false, _) => "unhealthy",
+            (true, true) => "degraded",
+            (true, false) => "healthy",
+        };
+        let is_known = caller.roles.hold(Role::Viewer);
+        let parts = is_known.then(|| {
+            json!({
+                "store": probed.store,
+                "engine": {
+                    "status": if engine.is_draining { "stopping" } else { "healthy" },
+                    "live_runs": engine.live_runs,
+                    "backlog_runs": engine.backlog_runs
+                }
+            })
+        });
+        let configuration = is_known.then(|| self.inner.options.configuration.clone());
+        Health { status, version: self.version(), timestamp: Stamp(self.engine().now()), parts, configuration }
+    }
+
+    /// Whether new work is taken: the store can be written and the server is not stopping.
+    pub async fn is_ready(&self) -> bool {
+        !self.engine().health().is_draining && self.probe().await.is_writable
+    }
+
+    async fn probe(&self) -> Probed {
+        let mut last = self.inner.probe.0.lock().await;
+        let now = self.engine().now();
+        if let Some(probed) = last.as_ref().filter(|p| now.0 - p.at.0 < PROBE_EVERY_MS) {
+            return probed.clone();
+        }
+        let store = self.engine().store();
+        let probed = match store.probe().await {
+            Ok(()) => {
+                let stats = store.stats().await.unwrap_or_default();
+                let runs: BTreeMap<_, _> = Status::ALL.iter().map(|s| s.as_str()).zip(stats.runs).collect();
+                let store = json!({"status": "healthy", "name": stats.name, "schema": stats.schema, "bytes": stats.bytes, "runs": runs});
+                Probed { at: now, is_writable: true, store }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store does not pass its probe: {error}");
+                Probed {
+                    at: now,
+                    is_writable: false,
+                    store: json!({"status": "unhealthy", "reason": error.to_string()}),
+                }
+            }
+        };
+        *last = Some(probed.clone());
+        probed
+    }
+}

@@ -1,0 +1,71 @@
+//! What can be run: the patterns with their options, the agents they may name, and every workflow.
+
+use crate::App;
+use serde_json::{Value, json};
+use tutti_agents::agent::{AgentDefinition, Listed};
+use tutti_workflows::patterns::{AGENTS_MAX, PATTERNS, find};
+
+impl App {
+    /// Each pattern with its description, the JSON Schema of its options, and an example.
+    #[must_use]
+    pub fn patterns(&self) -> Value {
+        let known = PATTERNS.iter().filter(|p| self.knows(p.name));
+        let items: Vec<_> = known
+            .map(|p| json!({"name": p.name, "description": p.description, "options": (p.options)(), "example": (p.example)()}))
+            .collect();
+        json!({"items": items, "next_cursor": null, "agents": self.agents(), "agent": AgentDefinition::schema()})
+    }
+
+    /// Every workflow that a run may name.
+    #[must_use]
+    pub fn workflows(&self) -> Value {
+        let items: Vec<_> = self
+            .inner
+            .versions
+            .iter()
+            .map(|(name, version)| {
+                let pattern = find(name);
+                let kind = if pattern.is_some() { "pattern" } else { "workflow" };
+                json!({"name": name, "version": version, "kind": kind, "description": pattern.map(|p| p.description)})
+            })
+            .collect();
+        json!({"items": items, "next_cursor": null})
+    }
+
+    /// The JSON Schema of what [`read_orchestrate`](Self::read_orchestrate) reads.
+    #[must_use]
+    pub fn orchestrate_schema(&self) -> Value {
+        let known: Vec<_> = PATTERNS.iter().filter(|p| self.knows(p.name)).collect();
+        let names: Vec<_> = known.iter().map(|p| p.name).collect();
+        let options: Vec<_> = known.iter().map(|p| json!({"title": p.name, "allOf": [(p.options)()]})).collect();
+        let examples: Vec<_> = known.iter().map(|p| (p.example)()).collect();
+        json!({
+            "type": "object", "required": ["pattern", "input", "agents"],
+            "properties": {
+                "pattern": {"type": "string", "enum": names},
+                "input": {"description": "What the team is asked: a text, or any JSON."},
+                "agents": {
+                    "type": "array", "minItems": 1, "maxItems": AGENTS_MAX,
+                    "items": {"anyOf": [
+                        {"type": "string", "description": "The name of an agent."},
+                        AgentDefinition::schema()
+                    ]}
+                },
+                "session_id": {"type": "string", "minLength": 1, "maxLength": 200},
+                "options": {"anyOf": options}
+            },
+            "examples": examples
+        })
+    }
+
+    fn agents(&self) -> Vec<Value> {
+        let agents = self.inner.options.agents.list();
+        let view = |agent: &Listed<'_>| match agent {
+            Listed::Ready(a) => json!({"name": a.name, "description": a.description, "status": "ready"}),
+            Listed::Unconfigured(a) => {
+                json!({"name": a.name, "description": a.description, "status": "unconfigured", "needs": a.variables})
+            }
+        };
+        agents.iter().map(view).collect()
+    }
+}

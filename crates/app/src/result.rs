@@ -1,0 +1,295 @@
+//! What a run amounts to, read from its journal: input, output, steps, usage, times. One fold, for every surface.
+
+use crate::runs::{ErrorView, Run};
+use crate::{App, Failure, Stamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use tutti_engine::driver::Entry;
+use tutti_engine::event::Kind;
+use tutti_engine::journal::body::{Blocked, Completed, Ended, Failed, Queued, RunError, Started, Waiting};
+use tutti_engine::run::{RunNo, Status, Time};
+
+/// Rows read at once.
+const ROWS: u32 = 256;
+
+/// What a run, or one of its steps, used.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Usage {
+    /// All tokens.
+    pub tokens: u64,
+    /// Tokens read by models.
+    pub input_tokens: u64,
+    /// Tokens written by models.
+    pub output_tokens: u64,
+    /// Money, where every call's price is known.
+    pub cost: Option<f64>,
+}
+
+/// One agent's turn.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// The agent's name.
+    pub agent: String,
+    /// What it was given.
+    pub input: Value,
+    /// Its answer; `null` when it failed or is still at work.
+    pub output: Value,
+    /// From being asked to having answered, repeats included, in milliseconds.
+    pub took_ms: Option<i64>,
+    /// What it used.
+    pub usage: Usage,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorView>,
+}
+
+/// An orchestration's result.
+#[derive(Debug, Serialize)]
+pub struct Orchestration {
+    /// The run.
+    pub run_id: String,
+    /// The conversation it belongs to.
+    pub session_id: Option<String>,
+    /// The pattern.
+    pub pattern: String,
+    /// How it ended.
+    pub status: &'static str,
+    /// The team's answer.
+    pub output: Value,
+    /// Each agent's turn, in the order they were asked.
+    pub steps: Vec<Step>,
+    /// The sum.
+    pub usage: Usage,
+    /// Rounds.
+    pub iterations: u64,
+    /// What ended it.
+    pub stopped_by: String,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorView>,
+}
+
+impl Orchestration {
+    pub(crate) fn of(run: &Run, digest: Digest) -> Self {
+        let Digest { ended, blocked, steps, usage, status, .. } = digest;
+        let ended = ended.unwrap_or_default();
+        let outcome: Outcome = ended.output.as_deref().map_or_else(Outcome::default, Outcome::read);
+        let stopped_by = outcome.stopped_by.unwrap_or_else(|| {
+            let word = match status {
+                Some(Status::Failed) => "error",
+                Some(Status::TimedOut) => "timeout",
+                Some(other) => other.as_str(),
+                None => run.status,
+            };
+            word.into()
+        });
+        Self {
+            run_id: run.run_id.clone(),
+            session_id: run.session_id.clone(),
+            pattern: run.workflow.clone(),
+            status: status.map_or(run.status, Status::as_str),
+            output: outcome.output,
+            iterations: outcome.iterations.unwrap_or(0),
+            stopped_by,
+            error: ended.error.or(blocked).map(ErrorView::from),
+            steps: steps.into_iter().map(|open| open.step).collect(),
+            usage,
+        }
+    }
+}
+
+/// What a pattern's workflow gives back.
+#[derive(Debug, Default, Deserialize)]
+struct Outcome {
+    #[serde(default)]
+    output: Value,
+    #[serde(default)]
+    stopped_by: Option<String>,
+    #[serde(default)]
+    iterations: Option<u64>,
+}
+
+impl Outcome {
+    /// Any other output is taken as it is.
+    fn read(raw: &RawValue) -> Self {
+        match serde_json::from_str::<Self>(raw.get()) {
+            Ok(outcome) if outcome.stopped_by.is_some() => outcome,
+            _ => Self { output: serde_json::from_str(raw.get()).unwrap_or_default(), ..Self::default() },
+        }
+    }
+}
+
+/// What a model's answer looks like in the journal.
+#[derive(Debug, Default, Deserialize)]
+struct Reply {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    usage: ReplyUsage,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ReplyUsage {
+    input_tokens: u64,
+    output_tokens: u64,
+    cost: Option<f64>,
+}
+
+/// A turn while the journal is being read.
+#[derive(Debug)]
+pub(crate) struct Open {
+    step: Step,
+    began: Time,
+}
+
+/// The fold over a run's journal.
+#[derive(Debug, Default)]
+pub(crate) struct Digest {
+    pub queued: Option<Queued>,
+    pub created_at: Option<Stamp>,
+    pub started_at: Option<Stamp>,
+    pub ended_at: Option<Stamp>,
+    pub waiting_for: Option<Vec<String>>,
+    pub ended: Option<Ended>,
+    pub blocked: Option<RunError>,
+    /// Where the journal leaves the run, once it says.
+    pub status: Option<Status>,
+    pub steps: Vec<Open>,
+    pub usage: Usage,
+    by_key: BTreeMap<String, usize>,
+    unpriced: bool,
+}
+
+impl Digest {
+    /// Takes the next entry. A body that does not fit (an erased one) leaves its part out.
+    pub fn take(&mut self, entry: &Entry) {
+        match entry.kind {
+            Kind::RunQueued => {
+                self.created_at = Some(Stamp(entry.at));
+                self.queued = read(entry);
+            }
+            Kind::RunStarted => {
+                self.started_at.get_or_insert(Stamp(entry.at));
+            }
+            Kind::RunWaiting => self.waiting_for = read::<Waiting>(entry).map(|w| w.waiting_for),
+            Kind::RunBlocked => {
+                let blocked: Option<Blocked> = read(entry);
+                let text = blocked.map_or_else(String::new, |b| format!("blocked ({}): {}", b.reason, b.message));
+                self.blocked = Some(RunError::new("WorkflowError", text));
+                self.status = Some(Status::Blocked);
+            }
+            Kind::RunCompleted => self.end(entry, Status::Completed),
+            Kind::RunFailed => self.end(entry, Status::Failed),
+            Kind::RunCancelled => self.end(entry, Status::Cancelled),
+            Kind::RunTimedOut => self.end(entry, Status::TimedOut),
+            Kind::EngineReopened => {
+                (self.ended, self.ended_at, self.status, self.blocked) = (None, None, None, None);
+            }
+            Kind::AgentStarted => self.asked(entry),
+            Kind::AgentMessage => self.answered(entry),
+            Kind::AgentFailed => self.failed(entry),
+            _ => {}
+        }
+    }
+
+    /// Settles what only the whole journal tells.
+    pub fn finish(mut self) -> Self {
+        self.usage.cost = (!self.unpriced).then_some(self.usage.cost.unwrap_or(0.0));
+        self
+    }
+
+    fn end(&mut self, entry: &Entry, status: Status) {
+        self.ended = Some(read(entry).unwrap_or_default());
+        self.ended_at = Some(Stamp(entry.at));
+        self.status = Some(status);
+        self.waiting_for = None;
+    }
+
+    fn asked(&mut self, entry: &Entry) {
+        let Some(started) = read::<Started>(entry) else { return };
+        let about: Value =
+            started.about.as_deref().and_then(|about| serde_json::from_str(about.get()).ok()).unwrap_or_default();
+        let step = Step {
+            agent: started.agent.unwrap_or_default(),
+            input: about.get("input").cloned().unwrap_or_default(),
+            output: Value::Null,
+            took_ms: None,
+            usage: Usage::default(),
+            error: None,
+        };
+        self.by_key.insert(entry.key.clone(), self.steps.len());
+        self.steps.push(Open { step, began: entry.at });
+    }
+
+    fn answered(&mut self, entry: &Entry) {
+        let Some(done) = read::<Completed>(entry) else { return };
+        // A streamed answer's text is put back beside its output.
+        let streamed = read::<Reply>(entry).and_then(|body| body.text);
+        let reply: Option<Reply> = serde_json::from_str(done.output.get()).ok();
+        let plain = || serde_json::from_str(done.output.get()).unwrap_or_default();
+        let usage = reply.as_ref().map(|r| &r.usage);
+        let usage = Usage {
+            tokens: usage.map_or(0, |u| u.input_tokens + u.output_tokens),
+            input_tokens: usage.map_or(0, |u| u.input_tokens),
+            output_tokens: usage.map_or(0, |u| u.output_tokens),
+            cost: usage.and_then(|u| u.cost),
+        };
+        self.usage.tokens += usage.tokens;
+        self.usage.input_tokens += usage.input_tokens;
+        self.usage.output_tokens += usage.output_tokens;
+        match usage.cost {
+            Some(cost) => self.usage.cost = Some(self.usage.cost.unwrap_or(0.0) + cost),
+            None => self.unpriced = true,
+        }
+        let Some(open) = self.open(&entry.key) else { return };
+        open.step.output = streamed.or(reply.and_then(|r| r.text)).map_or_else(plain, Value::String);
+        open.step.usage = usage;
+        open.step.took_ms = Some(entry.at.0 - open.began.0);
+    }
+
+    fn failed(&mut self, entry: &Entry) {
+        let Some(failed) = read::<Failed>(entry) else { return };
+        let Some(open) = self.open(&entry.key) else { return };
+        open.step.error = Some(ErrorView {
+            class: failed.error.class,
+            message: failed.error.message,
+            step: Some(entry.key.clone()),
+            agent: Some(open.step.agent.clone()),
+        });
+        open.step.took_ms = Some(entry.at.0 - open.began.0);
+    }
+
+    fn open(&mut self, key: &str) -> Option<&mut Open> {
+        let at = *self.by_key.get(key)?;
+        self.steps.get_mut(at)
+    }
+}
+
+fn read<'e, T: Deserialize<'e>>(entry: &'e Entry) -> Option<T> {
+    serde_json::from_slice(&entry.body).ok()
+}
+
+impl App {
+    /// Reads a run's whole journal, page by page.
+    pub(crate) async fn each_entry(&self, run: RunNo, mut take: impl FnMut(Entry)) -> Result<(), Failure> {
+        let mut after = 0;
+        loop {
+            let entries = self.engine().entries(run, after, ROWS).await?;
+            let Some(last) = entries.last() else { return Ok(()) };
+            after = last.seq;
+            entries.into_iter().for_each(&mut take);
+        }
+    }
+
+    pub(crate) async fn digest(&self, run: RunNo) -> Result<Digest, Failure> {
+        let mut digest = Digest::default();
+        self.each_entry(run, |entry| digest.take(&entry)).await?;
+        Ok(digest.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests;

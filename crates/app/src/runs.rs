@@ -1,0 +1,119 @@
+//! `runs`: start one, read one, list them, tell one something.
+
+mod list;
+mod tell;
+mod view;
+
+pub use list::{ListRuns, Page, read_status};
+pub use tell::Signalled;
+pub use view::{ErrorView, JournalItem, OwnerView, Run};
+
+use crate::caller::Caller;
+use crate::failure::Failure;
+use crate::result::Digest;
+use crate::start::{Ask, Prepared, read_session};
+use crate::{App, Stamp};
+use serde_json::Value;
+use tutti_agents::form::{Errors, Field, Form, nearest};
+use tutti_engine::ports::store::RunRow;
+use tutti_engine::run::RunId;
+use tutti_workflows::patterns::{TIMEOUT_SECONDS_MAX, find};
+
+/// Most characters of an id that are repeated back to whoever sent it.
+const ID_SHOWN_MAX: usize = 64;
+
+impl App {
+    /// Reads `{workflow, input?, session_id?, priority?, timeout_seconds?, schedule_at?}`; other keys are errors.
+    ///
+    /// # Errors
+    /// Every wrong field at once; or `Unavailable` when a named agent lacks a setting.
+    pub fn read_run(&self, caller: &Caller, body: &Value) -> Result<Prepared, Failure> {
+        let errors = Errors::default();
+        let ask = Form::body(body, &errors).and_then(|form| {
+            let workflow = self.read_workflow(&form.field("workflow").required());
+            let input = form.field("input");
+            let ask = workflow.and_then(|name| self.read_input(name, &input));
+            let session = read_session(&form);
+            let priority = form.field("priority").integer(0, 9).and_then(|n| u8::try_from(n).ok()).unwrap_or(5);
+            let timeout_ms = form.field("timeout_seconds").seconds(TIMEOUT_SECONDS_MAX);
+            let schedule_at = read_time(&form.field("schedule_at"));
+            form.not_supported("budget", "budgets are");
+            form.no_others();
+            let ask = ask?;
+            // Both bounds hold, so the tighter one counts.
+            let timeout_ms = timeout_ms.into_iter().chain(ask.timeout_ms).min();
+            Some(Ask { session, priority, timeout_ms, schedule_at, ..ask })
+        });
+        let ask = errors.or(ask).map_err(Failure::invalid)?;
+        self.submission(caller, "runs", body, ask)
+    }
+
+    fn read_workflow<'a>(&self, field: &Field<'a, '_>) -> Option<&'a str> {
+        let name = field.text(200)?;
+        if self.knows(name) {
+            return Some(name);
+        }
+        let known = self.inner.versions.keys().map(String::as_str);
+        let hint = nearest(name, known).map_or(String::new(), |n| format!("; did you mean {n:?}?"));
+        field.fail(format!("there is no workflow named {name:?}{hint}"));
+        None
+    }
+
+    /// A pattern checks its input; any other workflow takes any JSON and says for itself what does not fit.
+    fn read_input(&self, workflow: &str, field: &Field<'_, '_>) -> Option<Ask> {
+        let Some(pattern) = find(workflow) else {
+            let input = field.value().unwrap_or(&Value::Null);
+            return Some(Ask::new(workflow, serde_json::to_vec(input).ok()?));
+        };
+        field.require();
+        let form = field.form()?;
+        let checked = (pattern.check)(&form, &self.setting());
+        form.no_others();
+        Some(Ask::of_pattern(workflow, checked?))
+    }
+
+    /// A run with what it was given and what came of it; with `journal`, every entry.
+    ///
+    /// # Errors
+    /// `NotFound`, also for a run of somebody else.
+    pub async fn run(&self, caller: &Caller, id: &str, journal: bool) -> Result<Run, Failure> {
+        let row = self.row(caller, id).await?;
+        self.run_of(&row, journal).await
+    }
+
+    pub(crate) async fn run_of(&self, row: &RunRow, journal: bool) -> Result<Run, Failure> {
+        let mut digest = Digest::default();
+        let mut items = journal.then(Vec::new);
+        self.each_entry(row.run, |entry| {
+            digest.take(&entry);
+            if let Some(items) = &mut items {
+                items.push(JournalItem::of(entry));
+            }
+        })
+        .await?;
+        let mut run = Run::of_row(row).with(digest.finish());
+        run.journal = items;
+        Ok(run)
+    }
+
+    /// The row of a run that exists for the caller.
+    pub(crate) async fn row(&self, caller: &Caller, id: &str) -> Result<RunRow, Failure> {
+        let unknown = || Failure::not_found(format!("there is no run {}", shown(id)));
+        let uuid = id.parse().map_err(|_| unknown())?;
+        let row = self.engine().store().run_by_id(RunId(uuid)).await?;
+        row.filter(|row| caller.sees(&row.owner)).ok_or_else(unknown)
+    }
+}
+
+fn shown(id: &str) -> String {
+    if id.chars().count() <= ID_SHOWN_MAX { id.into() } else { "with that id".into() }
+}
+
+fn read_time(field: &Field<'_, '_>) -> Option<Stamp> {
+    let text = field.string()?;
+    let time = Stamp::parse(text);
+    if time.is_none() {
+        field.fail("schedule_at is not an RFC 3339 time, such as 2026-01-31T09:00:00Z");
+    }
+    time
+}

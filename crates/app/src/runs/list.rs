@@ -1,0 +1,107 @@
+//! Pages of runs, newest first.
+
+use crate::caller::{Caller, Role};
+use crate::failure::Failure;
+use crate::json::hash_parts;
+use crate::runs::Run;
+use crate::{App, FieldError};
+use serde::Serialize;
+use tutti_engine::ports::store;
+use tutti_engine::run::{RunNo, Status};
+
+/// Which runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListRuns {
+    /// Only with this status.
+    pub status: Option<Status>,
+    /// Only of this workflow.
+    pub workflow: Option<String>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// 1 to 200.
+    pub limit: u32,
+}
+
+/// One page.
+#[derive(Debug, Serialize)]
+pub struct Page<T> {
+    /// Its items.
+    pub items: Vec<T>,
+    /// Where the next page begins; `null` after the last.
+    pub next_cursor: Option<String>,
+}
+
+/// The status of that name.
+#[must_use]
+pub fn read_status(word: &str) -> Option<Status> {
+    Status::ALL.into_iter().find(|s| s.as_str() == word)
+}
+
+impl App {
+    /// A page of the caller's runs (for an admin the tenant's), newest first, without input, output and journal.
+    ///
+    /// # Errors
+    /// A cursor that no page gave.
+    pub async fn list_runs(&self, caller: &Caller, query: ListRuns) -> Result<Page<Run>, Failure> {
+        let before = query.cursor.as_deref().map(read_cursor).transpose()?;
+        let limit = query.limit.clamp(1, 200);
+        let only = (!caller.roles.hold(Role::Admin)).then(|| caller.user.to_string());
+        let query = store::ListRuns {
+            tenant: Some(caller.tenant.to_string()),
+            user: only,
+            status: query.status,
+            workflow: query.workflow,
+            before,
+            // One more, to know whether another page follows.
+            limit: limit + 1,
+        };
+        let mut rows = self.engine().store().list(query).await?;
+        let has_more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next_cursor = rows.last().filter(|_| has_more).map(|row| cursor(row.run));
+        let mut items = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut run = Run::of_row(row);
+            if let Some(parent) = row.parent {
+                run.parent_run_id = self.engine().store().run(parent).await?.map(|p| p.id.to_string());
+            }
+            items.push(run);
+        }
+        Ok(Page { items, next_cursor })
+    }
+}
+
+fn cursor(run: RunNo) -> String {
+    format!("{:x}{:04x}", run.0, seal(run.0))
+}
+
+/// Not a secret: it only tells a mistyped cursor from one of ours.
+fn seal(run: i64) -> u16 {
+    let hash = hash_parts(&["runs", &run.to_string()]);
+    u16::from_be_bytes([hash[0], hash[1]])
+}
+
+fn read_cursor(text: &str) -> Result<RunNo, Failure> {
+    let parsed = text.len().checked_sub(4).and_then(|at| {
+        let run = i64::from_str_radix(text.get(..at)?, 16).ok()?;
+        let sealed = u16::from_str_radix(text.get(at..)?, 16).ok()?;
+        (seal(run) == sealed).then_some(RunNo(run))
+    });
+    let wrong = || FieldError::value(vec!["query".into(), "cursor".into()], "this cursor was not given by this list");
+    parsed.ok_or_else(|| Failure::invalid(vec![wrong()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_come_back_and_others_do_not() {
+        for no in [1, 255, 1_000_000_007] {
+            assert_eq!(read_cursor(&cursor(RunNo(no))).unwrap(), RunNo(no));
+        }
+        for wrong in ["", "x", "1", "10000", "zzzzzzzz", "ä€ö", "-1ffff"] {
+            assert!(read_cursor(wrong).is_err(), "{wrong}");
+        }
+    }
+}

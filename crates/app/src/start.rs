@@ -1,0 +1,125 @@
+//! Starting a run, whatever surface asks for it.
+
+use crate::caller::Caller;
+use crate::failure::Failure;
+use crate::json;
+use crate::runs::Run;
+use crate::{App, Stamp};
+use bytes::Bytes;
+use serde_json::Value;
+use std::time::Duration;
+use tutti_agents::form::Form;
+use tutti_engine::run::{Once, RunNo, Submit};
+use tutti_workflows::patterns::Checked;
+
+/// A request that was read and found sound; nothing has happened yet.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) submit: Submit,
+    version: u32,
+}
+
+/// A run that is durable.
+#[derive(Debug)]
+pub struct Started {
+    /// The run as it stands.
+    pub run: Run,
+    /// Whether it has ended, or needs a person before it can go on.
+    pub has_ended: bool,
+    /// Whether an earlier request with the same once-key started it.
+    pub is_replayed: bool,
+    pub(crate) no: RunNo,
+}
+
+impl App {
+    /// Makes a run durable and starts it when there is room; with `wait`, answers when it ends or the time is up.
+    ///
+    /// # Errors
+    /// Nothing was started: over a bound, a once-key used for something else, or the store does not answer.
+    pub async fn start(&self, prepared: Prepared, wait: Option<Duration>) -> Result<Started, Failure> {
+        let Prepared { submit, version } = prepared;
+        let mut run = Run::asked(&submit, version);
+        let wait = wait.filter(|wait| !wait.is_zero());
+        let accepted = match wait {
+            Some(wait) => self.engine().submit_and_wait(submit, wait).await?,
+            None => self.engine().submit(submit).await?,
+        };
+        run.accepted(&accepted);
+        let has_ended = !accepted.status.is_open();
+        Ok(Started { run, has_ended, is_replayed: accepted.replayed, no: accepted.run })
+    }
+
+    /// The submission of `workflow` by `caller`, with what every surface shares.
+    pub(crate) fn submission(&self, caller: &Caller, route: &str, body: &Value, ask: Ask) -> Result<Prepared, Failure> {
+        if let Some(sentence) = ask.unconfigured.first() {
+            return Err(Failure::unavailable(sentence, Duration::from_secs(60)));
+        }
+        let once = caller.once_key.as_ref().map(|key| Once {
+            scope: json::hash_parts(&[&caller.tenant, &caller.user, route, key]),
+            body: json::hash(body),
+        });
+        let version = self.inner.versions.get(&ask.workflow).copied().unwrap_or(1);
+        let submit = Submit {
+            owner: caller.owner(),
+            priority: ask.priority,
+            timeout_ms: ask.timeout_ms,
+            schedule_at: ask.schedule_at.map(|at| at.0),
+            session: ask.session,
+            once,
+            traceparent: caller.traceparent.clone(),
+            stream: ask.stream,
+            ..Submit::new(ask.workflow, ask.input)
+        };
+        Ok(Prepared { submit, version })
+    }
+
+    pub(crate) fn knows(&self, workflow: &str) -> bool {
+        self.inner.versions.contains_key(workflow)
+    }
+}
+
+/// What a surface read from its request.
+pub(crate) struct Ask {
+    pub workflow: String,
+    pub input: Bytes,
+    pub session: Option<String>,
+    pub priority: u8,
+    pub timeout_ms: Option<u64>,
+    pub schedule_at: Option<Stamp>,
+    pub stream: bool,
+    pub unconfigured: Vec<String>,
+}
+
+impl Ask {
+    pub fn new(workflow: &str, input: impl Into<Bytes>) -> Self {
+        Self {
+            workflow: workflow.into(),
+            input: input.into(),
+            session: None,
+            priority: 5,
+            timeout_ms: None,
+            schedule_at: None,
+            stream: false,
+            unconfigured: Vec::new(),
+        }
+    }
+
+    pub fn of_pattern(workflow: &str, checked: Checked) -> Self {
+        Self {
+            timeout_ms: checked.timeout_ms,
+            unconfigured: checked.unconfigured,
+            ..Self::new(workflow, checked.input)
+        }
+    }
+}
+
+/// Reads `session_id`.
+pub(crate) fn read_session(form: &Form<'_>) -> Option<String> {
+    let field = form.field("session_id");
+    let session = field.text(200)?;
+    if session.chars().any(char::is_control) {
+        field.fail("session_id must not hold control characters");
+        return None;
+    }
+    Some(session.into())
+}

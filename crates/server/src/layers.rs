@@ -1,0 +1,100 @@
+//! What surrounds every route, in one function: a request's id, its bounds, where it comes from, who asks, panics, and the
+//! headers of every answer. One layer, because each one more costs every request.
+
+pub mod auth;
+pub mod limits;
+pub mod origin;
+pub mod request_id;
+pub mod security;
+
+use crate::Shared;
+use crate::failure::{Dialect, Failed, encode};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use tutti_app::Failure;
+
+/// Guards every request and finishes every answer.
+pub async fn guard(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
+    let id = request_id::of(request.headers());
+    let dialect = Dialect::of(request.headers());
+    let crossing = limits::check(&request).and_then(|()| origin::check(&request, &shared.options));
+    let (allowed_origin, mut response) = match crossing {
+        Err(failure) => (None, Failed(failure).into_response()),
+        Ok(Some(origin)) if origin::is_preflight(&request) => (Some(origin), origin::preflight()),
+        Ok(allowed_origin) => {
+            let response = match admit(&mut request) {
+                Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(panicked),
+                Err(failure) => Failed(failure).into_response(),
+            };
+            (allowed_origin, response)
+        }
+    };
+    if response.extensions().get::<Failed>().is_some() {
+        response = encode(response, dialect, id.to_str().unwrap_or_default());
+    }
+    let headers = response.headers_mut();
+    headers.insert(request_id::NAME, id);
+    security::set(headers);
+    if let Some(origin) = allowed_origin {
+        origin::set(headers, origin);
+    }
+    response
+}
+
+/// Finds out who asks and whether the route is theirs to use.
+fn admit(request: &mut Request) -> Result<(), Failure> {
+    let caller = auth::caller(request.headers());
+    if !caller.roles.hold(tutti_app::Role::Admin)
+        && let Some(path) = request.extensions().get::<MatchedPath>()
+        && let Some(role) = crate::router::role(request.method(), path.as_str())
+    {
+        caller.must_hold(role)?;
+    }
+    request.extensions_mut().insert(caller);
+    Ok(())
+}
+
+fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    let said = payload.downcast_ref::<&str>().map(|s| (*s).to_owned()).or(payload.downcast_ref::<String>().cloned());
+    let cause = format!("a handler panicked: {}", said.unwrap_or_else(|| "no message".into()));
+    Failed(Failure::internal(cause)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Inner, ServerOptions};
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use std::sync::Arc;
+    use tower::ServiceExt;
+    use tutti_engine::driver::{Engine, Options, Ports};
+    use tutti_engine::memory::outbound::NoOutbound;
+
+    async fn explode() -> &'static str {
+        let nothing: Option<&str> = None;
+        nothing.expect("the secret is 42")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_failed_request_and_tells_nothing() {
+        let ports = Ports::in_memory(Arc::new(NoOutbound));
+        let engine = Engine::start(ports, tutti_engine::Registry::new(), Options::default()).await.unwrap();
+        let app = tutti_app::App::new(engine, tutti_app::Options::default());
+        let shared = Shared(Arc::new(Inner { app, options: ServerOptions::default(), openapi: "{}".into() }));
+        let router = Router::new().route("/", get(explode)).layer(from_fn_with_state(shared.clone(), guard));
+        let request = http::Request::get("/").header("host", "localhost").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert!(response.headers().contains_key(request_id::NAME));
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.contains("InternalError") && !text.contains("42"), "{text}");
+    }
+}

@@ -1,0 +1,170 @@
+//! The shapes of what is sent and answered.
+
+use serde_json::{Value, json};
+use tutti_app::App;
+
+/// Every named schema.
+pub fn all(app: &App) -> Value {
+    let mut all = requests(app);
+    for more in [answers(), failures()] {
+        if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+            all.extend(more);
+        }
+    }
+    all
+}
+
+fn requests(app: &App) -> Value {
+    json!({
+        "OrchestrateRequest": app.orchestrate_schema(),
+        "RunRequest": {
+            "type": "object", "required": ["workflow"], "additionalProperties": false,
+            "properties": {
+                "workflow": {"type": "string", "description": "One of GET /v1/workflows."},
+                "input": {"description": "What the workflow takes; for a pattern {input, agents, options}."},
+                "session_id": {"type": "string", "minLength": 1, "maxLength": 200},
+                "priority": {"type": "integer", "minimum": 0, "maximum": 9, "default": 5, "description": "9 first."},
+                "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "description": "The whole run's time."},
+                "schedule_at": {"type": "string", "format": "date-time", "description": "Do not start before."}
+            }
+        },
+        "CancelRequest": {
+            "type": "object", "additionalProperties": false, "properties": {"reason": {"type": "string", "minLength": 1}}
+        },
+        "SignalRequest": {
+            "type": "object", "required": ["name"], "additionalProperties": false,
+            "properties": {
+                "name": {"type": "string", "pattern": "^[a-z0-9_.-]{1,40}$"},
+                "payload": {"description": "Any JSON."}
+            }
+        },
+        "ApproveRequest": {
+            "type": "object", "required": ["approval_id", "decision"], "additionalProperties": false,
+            "properties": {
+                "approval_id": {"type": "string", "description": "From the approval.requested event."},
+                "decision": {"type": "string", "enum": ["approve", "reject"]},
+                "note": {"type": "string"},
+                "input": {"description": "Data for whoever asked."}
+            }
+        }
+    })
+}
+
+fn answers() -> Value {
+    let run = schema("Run");
+    let page = json!({"type": "object", "required": ["items", "next_cursor"], "properties": {
+        "items": {"type": "array", "items": run}, "next_cursor": {"type": ["string", "null"]}}});
+    let step = json!({
+        "type": "object", "required": ["agent", "input", "output", "took_ms", "usage"],
+        "properties": {
+            "agent": {"type": "string"}, "input": {}, "output": {}, "took_ms": {"type": ["integer", "null"]},
+            "usage": schema("Usage"), "error": schema("RunError")
+        }
+    });
+    json!({
+        "Status": {"type": "string",
+            "enum": ["queued", "running", "waiting", "completed", "failed", "cancelled", "timed_out", "blocked"]},
+        "Usage": {
+            "type": "object", "required": ["tokens", "cost"],
+            "properties": {
+                "tokens": {"type": "integer"}, "input_tokens": {"type": "integer"}, "output_tokens": {"type": "integer"},
+                "cost": {"type": ["number", "null"], "description": "null where a call's price is not known."}
+            }
+        },
+        "RunError": {
+            "type": "object", "required": ["class", "message"],
+            "properties": {
+                "class": {"type": "string"}, "message": {"type": "string"},
+                "step": {"type": ["string", "null"]}, "agent": {"type": ["string", "null"]}
+            }
+        },
+        "Run": run_schema(),
+        "RunPage": page,
+        "Orchestration": {
+            "type": "object",
+            "required": ["run_id", "session_id", "pattern", "status", "output", "steps", "usage", "iterations", "stopped_by"],
+            "properties": {
+                "run_id": uuid(), "session_id": {"type": ["string", "null"]}, "pattern": {"type": "string"},
+                "status": schema("Status"), "output": {"description": "The team's answer."},
+                "steps": {"type": "array", "items": step}, "usage": schema("Usage"),
+                "iterations": {"type": "integer"}, "stopped_by": {"type": "string"}, "error": schema("RunError")
+            }
+        },
+        "Signalled": {
+            "type": "object", "required": ["run_id", "name", "is_duplicate"],
+            "properties": {"run_id": uuid(), "name": {"type": "string"}, "is_duplicate": {"type": "boolean"}}
+        },
+        "Patterns": list(json!({"type": "object", "required": ["name", "description", "options", "example"]})),
+        "Workflows": list(json!({"type": "object", "required": ["name", "version", "kind"]})),
+        "Health": {
+            "type": "object", "required": ["status", "version", "timestamp"],
+            "properties": {
+                "status": {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]},
+                "version": {"type": "string"}, "timestamp": time(), "parts": {"type": "object"},
+                "configuration": {"type": "object", "additionalProperties": {"type": "string"}}
+            }
+        }
+    })
+}
+
+fn run_schema() -> Value {
+    let entry = json!({
+        "type": "object", "required": ["seq", "at", "key", "kind", "body"],
+        "properties": {
+            "seq": {"type": "integer", "minimum": 1}, "at": time(), "key": {"type": "string"},
+            "kind": {"type": "string", "description": "The event type."}, "body": {}
+        }
+    });
+    json!({
+        "type": "object", "required": ["run_id", "workflow", "version", "status", "owner", "created_at"],
+        "properties": {
+            "run_id": uuid(), "workflow": {"type": "string"}, "version": {"type": "integer"},
+            "status": schema("Status"), "waiting_for": {"type": "array", "items": {"type": "string"}},
+            "input": {}, "output": {}, "error": schema("RunError"), "session_id": {"type": "string"},
+            "parent_run_id": uuid(),
+            "owner": {"type": "object", "properties": {"tenant": {"type": "string"}, "user": {"type": "string"}}},
+            "priority": {"type": "integer"}, "usage": schema("Usage"), "created_at": time(),
+            "started_at": {"type": ["string", "null"], "format": "date-time"},
+            "ended_at": {"type": ["string", "null"], "format": "date-time"},
+            "journal": {"type": "array", "items": entry}
+        }
+    })
+}
+
+fn failures() -> Value {
+    let field = json!({
+        "type": "object", "required": ["loc", "msg", "type"],
+        "properties": {
+            "loc": {"type": "array", "items": {"type": ["string", "integer"]}}, "msg": {"type": "string"}, "type": {"type": "string"}
+        }
+    });
+    json!({
+        "ValidationError": {
+            "type": "object", "required": ["detail"], "properties": {"detail": {"type": "array", "items": field}}
+        },
+        "Error": {
+            "type": "object", "required": ["error", "message", "timestamp", "request_id"],
+            "properties": {
+                "error": {"type": "string"}, "message": {"type": "string"}, "timestamp": time(),
+                "request_id": {"type": "string"}, "run_id": uuid()
+            }
+        }
+    })
+}
+
+fn list(item: Value) -> Value {
+    json!({"type": "object", "required": ["items", "next_cursor"], "properties": {
+        "items": {"type": "array", "items": item}, "next_cursor": {"type": ["string", "null"]}}})
+}
+
+fn schema(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn uuid() -> Value {
+    json!({"type": "string", "format": "uuid"})
+}
+
+fn time() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}

@@ -1,0 +1,100 @@
+//! Every route on one page, by caller, each with the role it needs.
+
+use crate::failure::Failed;
+use crate::layers::guard;
+use crate::openapi::{self, Doc};
+use crate::routes::{about, health, orchestrate, runs};
+use crate::{Inner, ServerOptions, Shared};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::{Method, Uri};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use tutti_app::{App, Class, Failure, Role};
+
+/// One route.
+#[derive(Clone)]
+pub struct Route {
+    /// Its method.
+    pub method: Method,
+    /// Its path, with `{id}` for what varies.
+    pub path: &'static str,
+    /// Who may use it.
+    pub role: Role,
+    pub(crate) doc: Doc,
+    handler: MethodRouter<Shared>,
+}
+
+macro_rules! route {
+    ($method:ident $path:literal $role:ident $doc:path => $handler:path) => {
+        Route {
+            method: Method::$method,
+            path: $path,
+            role: Role::$role,
+            doc: $doc,
+            handler: on(MethodFilter::$method, $handler),
+        }
+    };
+}
+
+/// The table.
+#[must_use]
+#[rustfmt::skip]
+pub fn routes() -> Vec<Route> {
+    vec![
+        // Anybody
+        route!(GET  "/health"                  Public   health::HEALTH           => health::health),
+        route!(GET  "/health/live"             Public   health::LIVE             => health::live),
+        route!(GET  "/health/ready"            Public   health::READY            => health::ready),
+        // People and programs that look
+        route!(GET  "/"                        Viewer   about::API               => about::api),
+        route!(GET  "/openapi.json"            Viewer   about::OPENAPI           => about::openapi),
+        route!(GET  "/patterns"                Viewer   orchestrate::PATTERNS    => orchestrate::patterns),
+        route!(GET  "/v1/workflows"            Viewer   runs::WORKFLOWS          => runs::workflows),
+        route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
+        route!(GET  "/v1/runs/{id}"            Viewer   runs::GET                => runs::get),
+        route!(GET  "/v1/runs/{id}/events"     Viewer   runs::EVENTS             => runs::events),
+        // People and programs that work
+        route!(POST "/orchestrate"             Operator orchestrate::ORCHESTRATE => orchestrate::orchestrate),
+        route!(POST "/orchestrate/stream"      Operator orchestrate::STREAM      => orchestrate::stream),
+        route!(POST "/v1/runs"                 Operator runs::START              => runs::start),
+        route!(POST "/v1/runs/{id}/cancel"     Operator runs::CANCEL             => runs::cancel),
+        route!(POST "/v1/runs/{id}/signal"     Operator runs::SIGNAL             => runs::signal),
+        route!(POST "/v1/runs/{id}/approve"    Operator runs::APPROVE            => runs::approve),
+    ]
+}
+
+/// The role that a route needs; `None` where there is no such route.
+pub(crate) fn role(method: &Method, path: &str) -> Option<Role> {
+    static TABLE: OnceLock<Vec<Route>> = OnceLock::new();
+    // A HEAD is a GET whose body nobody reads.
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    TABLE.get_or_init(routes).iter().find(|r| r.path == path && r.method == *method).map(|r| r.role)
+}
+
+/// The whole HTTP surface of an application.
+pub fn router(app: App, options: ServerOptions) -> Router {
+    let table = routes();
+    let openapi = openapi::document(&app, &table).to_string().into();
+    let shared = Shared(Arc::new(Inner { app, options, openapi }));
+    let mut router = Router::new();
+    for route in table {
+        router = router.route(route.path, route.handler);
+    }
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(shared.clone(), guard))
+        .with_state(shared)
+}
+
+async fn not_found(method: Method, uri: Uri) -> Failed {
+    let path: String = uri.path().chars().take(200).collect();
+    Failure::not_found(format!("there is nothing at {method} {path}; GET /openapi.json lists what there is")).into()
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Failed {
+    let path: String = uri.path().chars().take(200).collect();
+    Failure::new(Class::MethodNotAllowed, format!("{path} does not take {method}; see the Allow header")).into()
+}

@@ -1,0 +1,80 @@
+//! Small workflows for the routes to run.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tutti_engine::activity::{Activity, ActivityCx, ActivityError};
+use tutti_engine::{Ctx, Registry, Result, Traces};
+
+/// An agent that says what it was told, or never answers, or fails.
+#[derive(Serialize, Deserialize)]
+struct Agent {
+    input: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Reply {
+    text: String,
+    usage: Value,
+}
+
+impl Activity for Agent {
+    type Output = Reply;
+    const NAME: &'static str = "test.agent";
+
+    async fn run(self, cx: ActivityCx) -> std::result::Result<Reply, ActivityError> {
+        if self.input.contains("hang") {
+            return std::future::pending().await;
+        }
+        if self.input.contains("fail") {
+            return Err(ActivityError::fatal("LlmError", "the model is gone"));
+        }
+        if let Some(deltas) = &cx.deltas {
+            deltas.push(&self.input);
+        }
+        Ok(Reply { text: self.input, usage: json!({"input_tokens": 3, "output_tokens": 2, "cost": 0.5}) })
+    }
+
+    fn strip(output: &mut Reply) {
+        output.text.clear();
+    }
+
+    fn restore(output: &mut Reply, streamed: &str) {
+        streamed.clone_into(&mut output.text);
+    }
+}
+
+/// Asks every agent of the team the same thing.
+async fn team(ctx: Ctx, input: Value) -> Result<Value> {
+    let text = input["input"].as_str().unwrap_or_default().to_owned();
+    let mut output = String::new();
+    for agent in input["agents"].as_array().into_iter().flatten() {
+        let name = agent["name"].as_str().unwrap_or_default();
+        let call = ctx.scope("member", name).call("ask", Agent { input: text.clone() });
+        output = call.traces(Traces::Agent).agent(name).about(&json!({"input": text})).await?.text;
+    }
+    Ok(json!({"output": output, "stopped_by": "done", "iterations": 1}))
+}
+
+async fn echo(_: Ctx, input: Value) -> Result<Value> {
+    Ok(input)
+}
+
+async fn hang(ctx: Ctx, _: Value) -> Result<String> {
+    Ok(ctx.call("ask", Agent { input: "hang".into() }).await?.text)
+}
+
+/// Waits for a signal, then for a person.
+async fn patient(ctx: Ctx, _: Value) -> Result<Value> {
+    let word: Option<Value> = ctx.wait_for("word", None).await?;
+    let verdict = ctx.approval("pay", &json!({"cents": 5}), None).await?;
+    Ok(json!({"word": word, "by": verdict.by, "decision": verdict.decision}))
+}
+
+pub fn registry() -> Registry {
+    Registry::new()
+        .with("sequential", 1, team)
+        .with("concurrent", 1, team)
+        .with("echo", 1, echo)
+        .with("hang", 1, hang)
+        .with("patient", 1, patient)
+}

@@ -1,0 +1,158 @@
+//! The commands: one file each, one line each here and in `main`.
+
+pub mod completions;
+pub mod config;
+pub mod demo;
+pub mod health;
+pub mod run;
+pub mod runs;
+pub mod serve;
+
+use crate::client::Client;
+use crate::config::log::Log;
+use crate::config::sources::Flag;
+use crate::config::{Loaded, Problems};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Runs teams of AI agents so that an operator can trust them.
+#[derive(Debug, Parser)]
+#[command(name = "tutti", version, arg_required_else_help = true, after_help = AFTER)]
+pub struct Cli {
+    /// Configuration file [default: tutti.toml here, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER: &str = "Start with `tutti demo`: two teams at work, no key and no service needed.\n\
+                     Settings come from flags, the environment, .env and tutti.toml; `tutti config` shows them.\n\
+                     Exit status: 0 done, 1 failed, 2 wrong usage.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(serve::Args),
+    /// Watch two teams work on real questions, then keep the server up
+    Demo(demo::Args),
+    /// Run a workflow, or a team from a file, and print its answer
+    Run(run::Args),
+    /// Look at runs and act on them
+    #[command(subcommand)]
+    Runs(runs::Runs),
+    /// Show the effective configuration and where each value comes from
+    Config(config::Args),
+    /// Ask a server how it is
+    Health(health::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Which server to talk to.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Server {
+    /// Server to talk to [env: TUTTI_URL] [default: http://127.0.0.1:8000]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+impl Server {
+    /// A client of that server.
+    pub fn client(&self, loaded: &Loaded) -> anyhow::Result<Client> {
+        Ok(Client::new(loaded.access(self.url.as_deref())?)?)
+    }
+}
+
+/// The caller's mistake: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+impl Cli {
+    /// Settings that stand on the command line.
+    #[must_use]
+    pub fn flags(&self) -> Vec<Flag> {
+        match &self.command {
+            Command::Serve(args) => args.place.flags(),
+            Command::Demo(args) => args.place.flags(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Where a server of our own listens and keeps its data.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    /// Address to listen on [env: AGENT_ORCHESTRATOR_HOST] [default: 127.0.0.1]
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Port to listen on; 0 takes any free one [env: AGENT_ORCHESTRATOR_PORT] [default: 8000]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// Directory of the store [env: TUTTI_DATA] [default: .tutti]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<String>,
+}
+
+impl Place {
+    fn flags(&self) -> Vec<Flag> {
+        let flag = |name, flag, text: &Option<String>| text.clone().map(|text| Flag { name, flag, text });
+        [
+            flag("AGENT_ORCHESTRATOR_HOST", "--host", &self.host),
+            flag("AGENT_ORCHESTRATOR_PORT", "--port", &self.port),
+            flag("TUTTI_DATA", "--data", &self.data),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// The command line, or how to exit at once: help and version are answers, the rest is one line on stderr.
+pub fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|e| {
+        let help = e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        if !e.use_stderr() || help {
+            let _ = e.print();
+            return ExitCode::from(if help { 2 } else { 0 });
+        }
+        let text = e.render().to_string();
+        let text =
+            text.split("\n\nUsage:").next().unwrap_or_default().replace("For more information, try '--help'.", "");
+        let parts: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        let line = parts.join("; ").replace(":; ", ": ");
+        let line = line.strip_prefix("error: ").unwrap_or(&line);
+        crate::show::err(&format!("tutti: {line} (see tutti --help)\n"));
+        ExitCode::from(2)
+    })
+}
+
+/// Log lines go to stderr; other crates' only from `warn` up.
+pub fn log_to_stderr(log: &Log) {
+    let others = if log.level == "error" { "error" } else { "warn" };
+    let filter = EnvFilter::new(format!("{others},tutti={0}", log.level));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call finds the first one's subscriber in place.
+    let _ = match log.format {
+        "json" => lines.json().flatten_event(true).try_init(),
+        _ => lines.with_ansi(crate::show::Paint::for_terminal(is_terminal()).is_on()).compact().try_init(),
+    };
+}
+
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+/// Stops with all problems of the configuration, after the notes.
+pub fn settings(loaded: &Loaded) -> Result<crate::config::Settings, Problems> {
+    let settings = loaded.server()?;
+    for note in &loaded.notes {
+        tracing::warn!("{note}");
+    }
+    Ok(settings)
+}

@@ -1,0 +1,56 @@
+//! `tutti serve`: runs the server until it is asked to stop.
+
+use super::{Place, Usage};
+use crate::config::{Loaded, Settings};
+use crate::show;
+use crate::watch::interrupted;
+use crate::wiring::{self, Stop};
+
+/// Where, and in which role.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where it listens.
+    #[command(flatten)]
+    pub place: Place,
+    /// Part to run: all (api and worker need a store that machines share, which this version does not have)
+    #[arg(long, value_name = "ROLE", default_value = "all", value_parser = ["all", "api", "worker"])]
+    role: String,
+}
+
+/// Runs the server until Ctrl-C or SIGTERM.
+pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
+    if args.role != "all" {
+        let role = &args.role;
+        return Err(Usage(format!(
+            "--role {role} needs a store that several machines share, which this version does not have; use --role all"
+        ))
+        .into());
+    }
+    let settings = super::settings(loaded)?;
+    let running = wiring::start(&settings).await?;
+    announce(&settings, &running.url);
+    stay(running.stop).await;
+    Ok(())
+}
+
+/// One line that says where the server is.
+pub fn announce(settings: &Settings, url: &str) {
+    let (version, data, model) = (env!("CARGO_PKG_VERSION"), settings.data.dir.display(), settings.model.answering());
+    if settings.log.format == "json" {
+        let line = serde_json::json!({"level": "INFO", "message": "listening", "url": url, "version": version,
+            "data": data.to_string(), "model": model});
+        show::err(&format!("{line}\n"));
+    } else {
+        show::err(&format!("tutti {version} listens on {url} · data in {data} · model: {model}\n"));
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM, then stops the server in good order; a second one ends the process at once.
+pub async fn stay(stop: Stop) {
+    interrupted().await;
+    show::err("tutti: stopping; open runs go on at the next start\n");
+    tokio::select! {
+        () = stop() => {}
+        () = interrupted() => {}
+    }
+}

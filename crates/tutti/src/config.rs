@@ -1,0 +1,268 @@
+//! Configuration: one list of settings, five layers, every value with its origin.
+//!
+//! Raw texts come in by [`sources`], become checked texts in [`values`], and typed decisions here, once.
+
+pub mod agents;
+pub mod calls;
+pub mod data;
+pub mod example;
+pub mod form;
+pub mod later;
+pub mod limits;
+pub mod listen;
+pub mod log;
+pub mod model;
+pub mod patterns;
+pub mod remote;
+pub mod setting;
+pub mod sources;
+pub mod values;
+
+use self::setting::{Concern, Setting, Use};
+use self::sources::{Flag, Origin, Sources};
+use self::values::{Problem, Values};
+use std::path::Path;
+
+/// Every setting there is, by concern: the one list.
+#[must_use]
+pub fn concerns() -> [Concern; 9] {
+    [
+        listen::Listen::CONCERN,
+        data::Data::CONCERN,
+        model::Model::CONCERN,
+        calls::Calls::CONCERN,
+        patterns::Patterns::CONCERN,
+        limits::Limits::CONCERN,
+        log::Log::CONCERN,
+        remote::Remote::CONCERN,
+        later::CONCERN,
+    ]
+}
+
+/// What a server is built from.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: listen::Listen,
+    /// Where data is kept, and for how long.
+    pub data: data::Data,
+    /// The language model.
+    pub model: model::Model,
+    /// Outgoing calls.
+    pub calls: calls::Calls,
+    /// Defaults of the patterns.
+    pub patterns: patterns::Patterns,
+    /// Bounds of the process.
+    pub limits: limits::Limits,
+    /// Logs.
+    pub log: log::Log,
+    /// Agents from `tutti.toml`.
+    pub agents: agents::Agents,
+    /// The offline model's pause after each word, so that a person can read along; zero save in the demo.
+    pub offline_pace: std::time::Duration,
+}
+
+/// What a command that talks to a server needs.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The server's address, without a slash at its end.
+    pub url: String,
+    /// Whether somebody named that address, rather than the default.
+    pub named: bool,
+    /// The key to show.
+    pub key: Option<secrecy::SecretString>,
+}
+
+/// All that is wrong, one line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Problems(pub Vec<Problem>);
+
+/// The layers, read and checked.
+pub struct Loaded {
+    values: Values,
+    agents: agents::Agents,
+    file_name: String,
+    problems: Vec<Problem>,
+    /// Remarks for people: set names that this version does not use, likely slips.
+    pub notes: Vec<String>,
+}
+
+/// Reads all layers of this process; `config` names another file than `./tutti.toml`.
+#[must_use]
+pub fn load(flags: Vec<Flag>, config: Option<&Path>) -> Loaded {
+    let (sources, problems) = Sources::here(flags, config);
+    let mut loaded = read(&sources);
+    loaded.problems.splice(0..0, problems);
+    loaded
+}
+
+/// Gives the layers their meaning.
+#[must_use]
+pub fn read(sources: &Sources) -> Loaded {
+    let (values, mut problems) = Values::take(sources, settings());
+    let (agents, mut found) =
+        sources.file.get("agents").map(|t| agents::read(t, &sources.file_name)).unwrap_or_default();
+    problems.append(&mut found);
+    problems.extend(unknown_keys(sources));
+    let mut loaded =
+        Loaded { notes: notes(sources, &values), values, agents, file_name: sources.file_name.clone(), problems };
+    loaded.check_together();
+    loaded
+}
+
+impl Loaded {
+    /// What a server is built from, or all that stops the start.
+    pub fn server(&self) -> Result<Settings, Problems> {
+        if !self.problems.is_empty() {
+            return Err(Problems(self.problems.clone()));
+        }
+        let build = || {
+            let v = &self.values;
+            Ok(Settings {
+                listen: listen::Listen::read(v)?,
+                data: data::Data::read(v)?,
+                model: model::Model::read(v)?,
+                calls: calls::Calls::read(v)?,
+                patterns: patterns::Patterns::read(v)?,
+                limits: limits::Limits::read(v)?,
+                log: log::Log::read(v)?,
+                agents: self.agents.clone(),
+                offline_pace: std::time::Duration::ZERO,
+            })
+        };
+        build().map_err(|problem| Problems(vec![problem]))
+    }
+
+    /// What a command that talks to a server needs; a fault elsewhere in the configuration does not stop it.
+    pub fn access(&self, url: Option<&str>) -> Result<Access, Problems> {
+        let build = || {
+            let remote = remote::Remote::read(&self.values)?;
+            let named = url.map(str::to_owned).or(remote.url.map(String::from));
+            let listen = || listen::Listen::read(&self.values).map(|l| l.url());
+            let (named, url) = (named.is_some(), named.map_or_else(listen, Ok)?);
+            Ok(Access { url: url.trim_end_matches('/').into(), named, key: remote.key })
+        };
+        let concerned = |p: &&Problem| p.name.as_ref().is_none_or(|name| name.starts_with("TUTTI_"));
+        let problems: Vec<Problem> = self.problems.iter().filter(concerned).cloned().collect();
+        if problems.is_empty() { build().map_err(|problem| Problems(vec![problem])) } else { Err(Problems(problems)) }
+    }
+
+    /// How to log; defaults where that cannot be read.
+    #[must_use]
+    pub fn log(&self) -> log::Log {
+        log::Log::read(&self.values).unwrap_or(log::Log { format: "text", level: "warn" })
+    }
+
+    /// All that stops the start.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// A setting's effective value, absent where it is malformed.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&values::Value> {
+        self.values.find(name)
+    }
+
+    /// What `tutti.toml` is called here.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// Agents from `tutti.toml`.
+    #[must_use]
+    pub fn agents(&self) -> &agents::Agents {
+        &self.agents
+    }
+
+    /// Whether nobody set it.
+    #[must_use]
+    pub fn is_default(&self, name: &str) -> bool {
+        self.values.find(name).is_none_or(|value| value.origin == Origin::Default)
+    }
+
+    fn check_together(&mut self) {
+        let (v, p) = (&self.values, &mut self.problems);
+        if let Ok(listen) = listen::Listen::read(v)
+            && !listen.is_loopback()
+        {
+            let from = v.find("AGENT_ORCHESTRATOR_HOST").map(values::Value::from).unwrap_or_default();
+            p.push(Problem {
+                usage: from.starts_with("flag"),
+                ..Problem::of(
+                    "AGENT_ORCHESTRATOR_HOST",
+                    format!(
+                        "{:?} ({from}) is open to the network, and this version has no login yet; use 127.0.0.1, ::1 or localhost",
+                        listen.host
+                    ),
+                )
+            });
+        }
+        if let Ok(model) = model::Model::read(v)
+            && model.base_url.is_some()
+            && model.default_model.is_none()
+            && !p.iter().any(|p| p.name.as_deref() == Some("LLM_DEFAULT_MODEL"))
+        {
+            p.push(Problem::of(
+                "LLM_DEFAULT_MODEL",
+                "not set, but LLM_BASE_URL is; set it to the name of a model that this API offers",
+            ));
+        }
+    }
+}
+
+fn settings() -> impl Iterator<Item = &'static Setting> {
+    concerns().into_iter().flat_map(|concern| concern.settings)
+}
+
+/// Every name that may be set, `*_FILE` of secrets included.
+fn names() -> impl Iterator<Item = String> {
+    settings().flat_map(|s| {
+        let file = s.form.is_secret().then(|| format!("{}_FILE", s.name));
+        std::iter::once(s.name.to_owned()).chain(file)
+    })
+}
+
+fn unknown_keys(sources: &Sources) -> Vec<Problem> {
+    let known: Vec<String> = names().map(|n| n.to_ascii_lowercase()).chain(["agents".into()]).collect();
+    let unknown = sources.file.keys().filter(|k| !known.contains(k) && !later::TABLES.contains(&k.as_str()));
+    unknown
+        .map(|key| {
+            let hint = nearest(&key.to_ascii_lowercase(), known.iter().map(String::as_str));
+            Problem::file(format!("{}: {key} is not known; {hint}", sources.file_name))
+        })
+        .collect()
+}
+
+fn notes(sources: &Sources, values: &Values) -> Vec<String> {
+    let mut notes = Vec::new();
+    let unused: Vec<&str> = settings()
+        .filter(|s| matches!(s.used, Use::Later))
+        .map(|s| s.name)
+        .filter(|name| values.find(name).is_some_and(|v| v.origin != Origin::Default))
+        .chain(later::TABLES.iter().copied().filter(|table| sources.file.contains_key(*table)))
+        .collect();
+    if !unused.is_empty() {
+        notes.push(format!("set, but not used by this version: {}", unused.join(", ")));
+    }
+    // Other programs share .env, so only a likely slip is worth a word.
+    let known: Vec<String> = names().collect();
+    for name in sources.dotenv.keys().filter(|name| !known.contains(name)) {
+        if let Some(near) = known.iter().find(|k| strsim::damerau_levenshtein(k, name) <= 2) {
+            notes.push(format!(".env: {name} is not known; did you mean {near}?"));
+        }
+    }
+    notes
+}
+
+/// "did you mean X?", naming the known name that is nearest.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match known.clone().min_by_key(|k| strsim::damerau_levenshtein(k, name)) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "nothing is known here".into(),
+    }
+}

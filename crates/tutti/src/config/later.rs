@@ -1,0 +1,97 @@
+//! Names that belong to surfaces and backends this version does not have yet. They are known, checked and never ignored silently.
+
+use super::form::{AnyForm, Boolean, Host, Integer, List, OneOf, Path, Seconds, Secret, Text, WebUrl};
+use super::setting::{Concern, Setting, Use};
+
+const NO_POSTGRES: &str = "this version has no PostgreSQL store yet and would keep everything in SQLite";
+const NO_REDIS: &str = "this version has no Redis cache yet and would not use it";
+const NO_RABBITMQ: &str = "this version has no RabbitMQ queue yet and would not use it";
+const NO_LOGIN: &str = "this version has no login yet and would let everybody in";
+const NO_TLS: &str = "this version has no TLS yet and would answer unencrypted";
+const NO_AUDIT: &str = "this version has no audit log yet and would record nothing";
+
+const PORT: &dyn AnyForm = &Integer { min: 1_u16, max: 65_535 };
+const SECONDS: &dyn AnyForm = &Seconds { min_ms: 100, max_s: 86_400 };
+
+const fn later(name: &'static str, form: &'static dyn AnyForm, about: &'static str) -> Setting {
+    Setting { name, form, default: None, about, used: Use::Later }
+}
+
+const fn refused(name: &'static str, form: &'static dyn AnyForm, why: &'static str, about: &'static str) -> Setting {
+    Setting { name, form, default: None, about, used: Use::Refused(why) }
+}
+
+/// The list.
+pub const CONCERN: Concern = Concern {
+    title: "Known, not used by this version",
+    settings: &[
+        refused("POSTGRES_DSN", &Secret, NO_POSTGRES, "PostgreSQL as one address."),
+        refused("POSTGRES_HOST", &Host, NO_POSTGRES, "PostgreSQL's host."),
+        later("POSTGRES_PORT", PORT, "PostgreSQL's port."),
+        later("POSTGRES_DB", &Text, "PostgreSQL's database."),
+        later("POSTGRES_USER", &Text, "PostgreSQL's user."),
+        later("POSTGRES_PASSWORD", &Secret, "PostgreSQL's password."),
+        refused("REDIS_URL", &Secret, NO_REDIS, "Redis as one address."),
+        refused("REDIS_HOST", &Host, NO_REDIS, "Redis' host."),
+        later("REDIS_PORT", PORT, "Redis' port."),
+        refused("RABBITMQ_HOST", &Host, NO_RABBITMQ, "RabbitMQ's host."),
+        later("RABBITMQ_PORT", PORT, "RabbitMQ's port."),
+        later("RABBITMQ_USER", &Text, "RabbitMQ's user."),
+        later("RABBITMQ_PASSWORD", &Secret, "RabbitMQ's password."),
+        refused("REQUIRE_AUTH", &Boolean, NO_LOGIN, "Whether everyone must log in."),
+        refused("AUTH_ENABLED", &Boolean, NO_LOGIN, "The same as REQUIRE_AUTH."),
+        later("JWT_SECRET", &Secret, "Secret of signed tokens."),
+        later("JWT_ISSUER", &Text, "Issuer that tokens must name."),
+        later("JWT_AUDIENCE", &Text, "Audience that tokens must name."),
+        later("JWKS_URL", &WebUrl, "Where the keys of signed tokens are published."),
+        refused("TLS_CERT", &Path, NO_TLS, "Certificate of the server."),
+        refused("TLS_KEY", &Path, NO_TLS, "Key of that certificate."),
+        later("TRUSTED_PROXIES", &List(Text), "Networks whose X-Forwarded-* headers are believed."),
+        refused("AUDIT_READS", &Boolean, NO_AUDIT, "Whether reads are in the audit log too."),
+        later("METRICS_TOKEN", &Secret, "Token that may read /metrics."),
+        later("ROUTER_AGENT_URL", &WebUrl, "Service that routes tickets."),
+        later("ROUTER_AGENT_PATH", &Text, "Its path."),
+        later("KNOWLEDGE_AGENT_URL", &WebUrl, "Service that finds articles for tickets."),
+        later("KNOWLEDGE_AGENT_PATH", &Text, "Its path."),
+        later("SENTIMENT_AGENT_URL", &WebUrl, "Service that judges a ticket's mood."),
+        later("SENTIMENT_AGENT_PATH", &Text, "Its path."),
+        later("DECISION_AGENT_URL", &WebUrl, "Service that decides on tickets."),
+        later("DECISION_AGENT_PATH", &Text, "Its path."),
+        later("MARKETPLACE_URL", &WebUrl, "Where research tasks find and buy sources."),
+        later("PAYMENT_MANAGER_URL", &WebUrl, "Where research tasks get payment tokens."),
+        later("VOICE_VERIFY_URL", &WebUrl, "Who checks a voice before a payment token is asked for."),
+        later("WORKFLOW_TIMEOUT", SECONDS, "How long a research task may take."),
+        later("BUDGET_UNIT", &Text, "Unit of budgets and prices."),
+        later(
+            "MAX_CONCURRENT_AGENT_SESSIONS",
+            &Integer { min: 1_u32, max: 1_000_000 },
+            "Sessions an agent holds at once.",
+        ),
+        later(
+            "AGENT_SESSION_TIMEOUT_MINUTES",
+            &Integer { min: 1_u32, max: 525_600 },
+            "Minutes until an idle session ends.",
+        ),
+        later("AGENT_METRICS_ENABLED", &Boolean, "Whether /metrics has the series of agents."),
+        later("BRAIN_FACTORY_URL", &WebUrl, "Who instantiates registered agents."),
+        later("DEPLOYMENT_PIPELINE_URL", &WebUrl, "Who deploys registered agents."),
+        later("DISCOVERY_SRV", &Text, "DNS name under which agents are found."),
+        later("DISCOVERY_CARDS", &List(WebUrl), "Addresses of agent cards."),
+        later("EXTERNAL_AGENT_BASE_URL", &WebUrl, "The external agent."),
+        later("EXTERNAL_AGENT_AUTH_TOKEN", &Secret, "Its token."),
+        later("DATASOURCE_BASE_URL", &WebUrl, "The data source that answers are grounded in."),
+        later("DATASOURCE_AUTH_TOKEN", &Secret, "Its token."),
+        later("VECTOR_DB_URL", &WebUrl, "The vector database."),
+        later("VECTOR_DB_API_KEY", &Secret, "Its key."),
+        later("TOOLS_CONFIG_PATH", &Path, "File that declares tools."),
+        later("SEARCH_PROVIDER", &OneOf(&["searxng", "brave", "tavily"]), "Who searches the web."),
+        later("SEARCH_URL", &WebUrl, "Address of that provider."),
+        later("SEARCH_API_KEY", &Secret, "Its key."),
+        later("JIRA_BASE_URL", &WebUrl, "The Jira that the jira agent works on."),
+        later("JIRA_EMAIL", &Text, "Its account."),
+        later("JIRA_API_TOKEN", &Secret, "Its token."),
+    ],
+};
+
+/// Tables of `tutti.toml` that a later version reads.
+pub const TABLES: &[&str] = &["discovery", "payments"];

@@ -1,0 +1,32 @@
+//! The language model that answers where an agent names none.
+
+use super::form::{Maybe, Seconds, Secret, Text, WebUrl};
+use super::setting::concern;
+use reqwest::Url;
+use secrecy::SecretString;
+use std::time::Duration;
+
+concern! {
+    /// The language model.
+    Model, "Language model" {
+        LLM_BASE_URL: base_url: Option<Url> = Maybe(WebUrl), None,
+            "Address of an OpenAI-compatible API, usually ending in /v1; without it the built-in offline model answers.";
+        LLM_DEFAULT_MODEL: default_model: Option<String> = Maybe(Text), None,
+            "Model that answers where an agent names none; a must with LLM_BASE_URL.";
+        LLM_API_KEY: api_key: Option<SecretString> = Maybe(Secret), None,
+            "Key of that API.";
+        LLM_TIMEOUT: timeout: Duration = Seconds { min_ms: 100, max_s: 3_600 }, Some("120"),
+            "How long a model may stay silent before the call is given up.";
+    }
+}
+
+impl Model {
+    /// What answers where an agent names no model.
+    #[must_use]
+    pub fn answering(&self) -> String {
+        match (&self.base_url, &self.default_model) {
+            (Some(url), Some(model)) => format!("{model} at {}", super::form::hide_password(url.as_str())),
+            _ => "tutti-offline, built in".into(),
+        }
+    }
+}

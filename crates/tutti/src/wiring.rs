@@ -1,0 +1,164 @@
+//! All construction: settings become ports, an engine, the application and a router.
+
+use crate::config::Settings;
+use crate::config::calls::Calls;
+use crate::config::data::Data;
+use crate::config::model::Model;
+use anyhow::Context as _;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tutti_agents::agent::AgentBook;
+use tutti_agents::egress::{Egress, EgressPolicy};
+use tutti_agents::model::{self, Provider, ProviderRef, Providers};
+use tutti_agents::team::Asking;
+use tutti_app::App;
+use tutti_engine::Registry;
+use tutti_engine::activity::Retry;
+use tutti_engine::driver::{Engine, Options, Ports, Retention, SystemClock};
+use tutti_engine::memory::bus::LocalBus;
+use tutti_server::ServerOptions;
+use tutti_stores::sqlite::SqliteStore;
+use tutti_workflows::{noop, patterns};
+
+/// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
+const DRAIN: Duration = Duration::from_secs(10);
+/// The longest wait between two attempts.
+const RETRY_CAP_MS: u64 = 30_000;
+
+/// Ends a server in good order; resolves when it has ended.
+pub type Stop = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// A server that runs in this process.
+pub struct Running {
+    /// Where it listens, e.g. `http://127.0.0.1:8000`, without a slash at its end.
+    pub url: String,
+    /// Ends it.
+    pub stop: Stop,
+}
+
+/// Starts a server. Fails with one line for people: a port that is taken, a data directory that is locked, read-only,
+/// full, or from a newer version.
+pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
+    let book = agents(settings)?;
+    let listener = listen(settings).await?;
+    let store = Arc::new(SqliteStore::open(&settings.data.dir)?);
+    let ports = Ports {
+        store: store.clone(),
+        bus: Arc::new(LocalBus::new()),
+        clock: Arc::new(SystemClock::default()),
+        outbound: Arc::new(Egress::new(egress(settings)?)),
+    };
+    model::install(providers(&settings.model)).map_err(anyhow::Error::msg)?;
+    let engine = Engine::start(ports, workflows(&settings.calls, &settings.model), bounds(settings)).await?;
+
+    let url = url(settings, &listener)?;
+    let options = ServerOptions { origins: settings.listen.cors_origins.clone(), ..ServerOptions::default() };
+    let app = App::new(engine.clone(), application(settings, book));
+    let router = tutti_server::router(app, options.clone());
+    let stop_serving = options.stop.clone();
+    let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
+    let stop: Stop = Box::new(move || {
+        Box::pin(async move {
+            stop_serving.cancel();
+            let ((), served) = tokio::join!(engine.shutdown(DRAIN), serving);
+            if let Ok(Err(error)) = served {
+                tracing::error!("the server ended badly: {error}");
+            }
+            // Blocks until the last commit is on disk.
+            let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        })
+    });
+    Ok(Running { url, stop })
+}
+
+async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let (host, port) = (settings.listen.host.as_str(), settings.listen.port);
+    TcpListener::bind((host, port)).await.with_context(|| {
+        format!("cannot listen on {host}:{port}; choose another port with --port, or 0 for any free one")
+    })
+}
+
+/// The address as configured, with the port that was really taken.
+fn url(settings: &Settings, listener: &TcpListener) -> anyhow::Result<String> {
+    let port = listener.local_addr()?.port();
+    let url = settings.listen.url();
+    Ok(match url.rsplit_once(':') {
+        Some((front, _)) => format!("{front}:{port}"),
+        None => url,
+    })
+}
+
+/// What operators name in their own configuration may be called as configured; everything else is checked.
+fn egress(settings: &Settings) -> anyhow::Result<EgressPolicy> {
+    let configured: Vec<&str> = settings.model.base_url.iter().map(|url| url.as_str()).collect();
+    Ok(EgressPolicy::parse(&settings.calls.egress_allow.join(","), &configured)?)
+}
+
+fn providers(model: &Model) -> Providers {
+    match &model.base_url {
+        Some(url) => {
+            let provider = Provider::openai(url.as_str(), model.api_key.clone(), model.default_model.clone());
+            Providers::only("llm", Provider { timeout: model.timeout, ..provider })
+        }
+        None => Providers::only(ProviderRef::OFFLINE, Provider::offline()),
+    }
+}
+
+fn workflows(calls: &Calls, model: &Model) -> Registry {
+    let first_ms = u64::try_from(calls.retry_delay.as_millis()).unwrap_or(u64::MAX);
+    let asking = Asking {
+        provider: ProviderRef::default(),
+        retry: Retry { tries_max: calls.retries_max + 1, first_ms, cap_ms: RETRY_CAP_MS },
+        // LLM_TIMEOUT bounds silence; one whole answer may take several of them.
+        timeout: model.timeout * 8,
+    };
+    noop::register(patterns::register(Registry::new(), &asking))
+}
+
+fn bounds(settings: &Settings) -> Options {
+    Options {
+        shards: settings.limits.shards,
+        live_runs_max: settings.limits.live_runs_max,
+        backlog_runs_max: usize::try_from(settings.limits.backlog_runs_max).unwrap_or(usize::MAX),
+        submits_max: settings.limits.submits_max,
+        calls_max: settings.limits.calls_max,
+        retention: retention(&settings.data),
+        ..Options::default()
+    }
+}
+
+fn retention(data: &Data) -> Retention {
+    let days = |n: u32| Duration::from_secs(u64::from(n) * 24 * 3600);
+    Retention {
+        age: if data.retention_days == 0 { Duration::MAX } else { days(data.retention_days) },
+        runs_max: if data.retention_runs_max == 0 { u64::MAX } else { data.retention_runs_max },
+    }
+}
+
+fn agents(settings: &Settings) -> anyhow::Result<AgentBook> {
+    // The name stands as the table's key.
+    let table = settings.agents.iter().map(|(name, agent)| {
+        let mut agent = agent.clone();
+        agent.remove("name");
+        (name.clone(), serde_json::Value::Object(agent))
+    });
+    AgentBook::with_table(&serde_json::Value::Object(table.collect())).map_err(|wrong| {
+        let lines: Vec<_> = wrong.iter().map(|e| format!("tutti.toml: {}: {}", e.path(), e.msg)).collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })
+}
+
+fn application(settings: &Settings, agents: AgentBook) -> tutti_app::Options {
+    let llm = if settings.model.base_url.is_some() { "configured" } else { "default" };
+    tutti_app::Options {
+        agents,
+        iterations_max: settings.patterns.iterations_max,
+        orchestrate_wait: settings.patterns.request_timeout,
+        version: env!("CARGO_PKG_VERSION"),
+        configuration: BTreeMap::from([("llm".into(), llm.into()), ("store".into(), "default".into())]),
+    }
+}

@@ -1,0 +1,12 @@
+//! The built binary, as people and programs use it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod config;
+mod example;
+mod exit;
+mod fake;
+mod help;
+mod remote;
+mod story;
+mod tutti;

@@ -1,0 +1,5 @@
+//! The shipped workflows under simulation, and the journals they wrote before.
+
+mod journals;
+mod simulation;
+mod teams;
