@@ -186,9 +186,18 @@ impl Call {
     /// Sends it and follows the events it answers with.
     pub async fn stream(self) -> Reader {
         let what = format!("{} {}", self.method, self.path);
-        let (response, generation) = self.respond().await.unwrap_or_else(|lost| panic!("{what}: {}", lost.why));
+        self.try_stream().await.unwrap_or_else(|lost| panic!("{what}: {}", lost.why))
+    }
+
+    /// As [`stream`](Self::stream), over a connection that may break.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn try_stream(self) -> Result<Reader, Lost> {
+        let what = format!("{} {}", self.method, self.path);
+        let (response, generation) = self.respond().await?;
         assert_eq!(response.status(), StatusCode::OK, "{what}: {:?}", response.text().await);
-        Reader::new(response, generation)
+        Ok(Reader::new(response, generation))
     }
 
     async fn respond(self) -> Result<(reqwest::Response, u64), Lost> {

@@ -2,7 +2,7 @@
 
 use crate::client::Lost;
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +150,28 @@ impl Reader {
         }
         events
     }
+}
+
+/// The text that a reader of the stream has of each agent's answer: what was retracted is dropped.
+///
+/// # Panics
+/// When pieces do not follow one another.
+#[must_use]
+pub fn texts(events: &[Event]) -> BTreeMap<String, String> {
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    for event in events {
+        let text = texts.entry(event.data["key"].as_str().unwrap_or_default().to_owned()).or_default();
+        match event.kind.as_str() {
+            "agent.delta" => {
+                assert_eq!(event.data["offset"].as_u64(), Some(text.len() as u64), "{event:?}");
+                text.push_str(event.data["text"].as_str().unwrap());
+            }
+            "agent.retracted" => text.clear(),
+            _ => {}
+        }
+    }
+    texts.retain(|_, text| !text.is_empty());
+    texts
 }
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ async fn the_api_describes_itself() {
     let openapi = server.client().get("/openapi.json").await.expect(200).json();
     assert!(openapi["openapi"].as_str().unwrap().starts_with("3."));
     let paths = openapi["paths"].as_object().unwrap();
-    for path in ["/orchestrate", "/orchestrate/stream", "/v1/runs", "/v1/runs/{id}/events", "/v1/runs/{id}/cancel", "/health"] {
+    for path in
+        ["/orchestrate", "/orchestrate/stream", "/v1/runs", "/v1/runs/{id}/events", "/v1/runs/{id}/cancel", "/health"]
+    {
         assert!(paths.contains_key(path), "{path} is not described");
     }
 }

@@ -37,7 +37,8 @@ async fn each_fault_is_tried_again_under_the_same_key() {
 async fn a_sequential_team_fails_with_the_agent_named() {
     let (provider, server) = start().await;
     for (n, fault) in PASSING.iter().enumerate() {
-        let result = server.client().orchestrate(&on_models("sequential", &["test", &format!("fail-{fault}"), "test"])).await;
+        let result =
+            server.client().orchestrate(&on_models("sequential", &["test", &format!("fail-{fault}"), "test"])).await;
         assert_eq!(result["status"], "failed", "{fault}: {result}");
         let error = &result["error"];
         assert_eq!((&error["class"], &error["agent"]), (&json!("LlmError"), &json!("b")), "{fault}: {result}");
@@ -103,13 +104,15 @@ async fn nobody_listens_where_the_model_should_be() {
     drop(listener);
     let start = Start::new().env("LLM_BASE_URL", &url).env("LLM_DEFAULT_MODEL", "test").env("RETRY_DELAY", "0.01");
     let server = start.env("MAX_RETRIES", "1").start().await;
-    let result = server.client().orchestrate(&json!({"pattern": "sequential", "input": QUESTION, "agents": ["llm"]})).await;
+    let result =
+        server.client().orchestrate(&json!({"pattern": "sequential", "input": QUESTION, "agents": ["llm"]})).await;
     assert_eq!((&result["status"], &result["error"]["agent"]), (&json!("failed"), &json!("llm")), "{result}");
 }
 
 fn clerk(model: &str) -> Value {
     let mut clerk = agent("clerk", Some(model));
-    clerk["output_schema"] = json!({"type": "object", "required": ["category"], "properties": {"category": {"type": "string"}}});
+    clerk["output_schema"] =
+        json!({"type": "object", "required": ["category"], "properties": {"category": {"type": "string"}}});
     json!({"pattern": "sequential", "input": QUESTION, "agents": [clerk]})
 }
 

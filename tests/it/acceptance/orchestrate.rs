@@ -62,7 +62,8 @@ async fn pass_all_gives_everything_so_far() {
 #[tokio::test]
 async fn a_built_in_agent_is_named() {
     let server = Server::start().await;
-    let result = server.client().orchestrate(&json!({"pattern": "sequential", "input": QUESTION, "agents": ["llm"]})).await;
+    let result =
+        server.client().orchestrate(&json!({"pattern": "sequential", "input": QUESTION, "agents": ["llm"]})).await;
     assert_eq!((&result["status"], &result["steps"][0]["agent"]), (&json!("completed"), &json!("llm")));
 }
 
@@ -80,14 +81,18 @@ async fn an_agent_that_lacks_a_setting_is_503_and_names_it() {
 async fn an_agent_from_the_file_is_named() {
     let start = Start::new().file("tutti.toml", "[agents.clerk]\ninstructions = \"You file complaints.\"\n");
     let server = start.start().await;
-    let result = server.client().orchestrate(&json!({"pattern": "sequential", "input": QUESTION, "agents": ["clerk"]})).await;
+    let result =
+        server.client().orchestrate(&json!({"pattern": "sequential", "input": QUESTION, "agents": ["clerk"]})).await;
     assert_eq!((&result["status"], &result["steps"][0]["agent"]), (&json!("completed"), &json!("clerk")));
 }
 
 #[tokio::test]
 async fn the_offline_model_is_deterministic_and_says_what_it_is() {
     let server = Server::start().await;
-    let (first, second) = (server.client().orchestrate(&three("sequential")).await, server.client().orchestrate(&three("sequential")).await);
+    let (first, second) = (
+        server.client().orchestrate(&three("sequential")).await,
+        server.client().orchestrate(&three("sequential")).await,
+    );
     assert_eq!(first["output"], second["output"]);
     assert_ne!(first["run_id"], second["run_id"]);
     let run = server.client().run(text(&first["run_id"])).await;
@@ -140,7 +145,8 @@ async fn what_does_not_end_in_time_answers_202_and_goes_on() {
 #[tokio::test]
 async fn prefer_wait_is_the_same_as_the_query() {
     let server = Server::start().await;
-    let answer = server.client().post("/v1/runs", &as_run(&three("sequential"))).header("prefer", "wait=30").await.expect(200);
+    let answer =
+        server.client().post("/v1/runs", &as_run(&three("sequential"))).header("prefer", "wait=30").await.expect(200);
     assert_eq!(answer.json()["status"], "completed");
 }
 
@@ -161,7 +167,12 @@ async fn trace_context_and_secrets_go_where_they_belong() {
     let provider = Provider::start().await;
     let server = Start::new().model(&provider).env("LOG_LEVEL", "debug").start().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let answer = server.client().post("/orchestrate", &on_models("sequential", &["test"])).header("traceparent", trace).await.expect(200);
+    let answer = server
+        .client()
+        .post("/orchestrate", &on_models("sequential", &["test"]))
+        .header("traceparent", trace)
+        .await
+        .expect(200);
     provider.ended(1).await;
     assert!(provider.log()[0].traceparent.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
     let run = server.client().run(text(&answer.json()["run_id"])).await;

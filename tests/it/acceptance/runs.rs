@@ -112,21 +112,39 @@ async fn lists_are_paged_newest_first() {
     assert_eq!(found, ids);
     let none = client.get("/v1/runs?status=failed").await.expect(200).json();
     assert_eq!(none["items"], json!([]));
-    assert_eq!(client.get("/v1/runs?status=completed&workflow=noop").await.json()["items"].as_array().unwrap().len(), 5);
+    assert_eq!(
+        client.get("/v1/runs?status=completed&workflow=noop").await.json()["items"].as_array().unwrap().len(),
+        5
+    );
 }
 
 #[tokio::test]
 async fn wrong_questions_of_a_list_are_named() {
     let server = Server::start().await;
-    for (query, place) in [("limit=0", "limit"), ("limit=201", "limit"), ("limit=ten", "limit"), ("cursor=%21", "cursor"), ("status=dead", "status")] {
-        assert_eq!(server.client().get(format_args!("/v1/runs?{query}")).await.wrong(), [format!("query.{place}")], "{query}");
+    for (query, place) in [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=ten", "limit"),
+        ("cursor=%21", "cursor"),
+        ("status=dead", "status"),
+    ] {
+        assert_eq!(
+            server.client().get(format_args!("/v1/runs?{query}")).await.wrong(),
+            [format!("query.{place}")],
+            "{query}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_cancel_reaches_the_socket_and_is_answered_when_the_run_has_stopped() {
     let (provider, server, run_id) = hanging().await;
-    let run = server.client().post(format_args!("/v1/runs/{run_id}/cancel"), &json!({"reason": "a test"})).await.expect(200).json();
+    let run = server
+        .client()
+        .post(format_args!("/v1/runs/{run_id}/cancel"), &json!({"reason": "a test"}))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(run["status"], "cancelled");
     provider.ended(1).await;
     assert!(!provider.log()[0].answered, "the provider saw its connection close");
@@ -143,9 +161,11 @@ async fn a_cancel_reaches_the_socket_and_is_answered_when_the_run_has_stopped() 
 async fn a_cancel_stops_every_member_of_a_team() {
     let provider = Provider::start().await;
     let server = Start::new().model(&provider).start().await;
-    let run_id = submitted(&server.client(), &as_run(&on_models("concurrent", &["fail-hang", "fail-hang", "fail-hang"]))).await;
+    let run_id =
+        submitted(&server.client(), &as_run(&on_models("concurrent", &["fail-hang", "fail-hang", "fail-hang"]))).await;
     provider.begun(3).await;
-    let answer = server.client().call("POST".parse().unwrap(), format_args!("/v1/runs/{run_id}/cancel")).await.expect(200);
+    let answer =
+        server.client().call("POST".parse().unwrap(), format_args!("/v1/runs/{run_id}/cancel")).await.expect(200);
     assert_eq!(answer.json()["status"], "cancelled");
     provider.ended(3).await;
     assert!(provider.log().iter().all(|seen| !seen.answered));

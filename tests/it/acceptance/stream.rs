@@ -2,35 +2,16 @@
 
 use super::{on_models, text, three};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use tutti_tests::chance::Chance;
 use tutti_tests::client::Client;
 use tutti_tests::provider::Provider;
 use tutti_tests::server::{Server, Start};
-use tutti_tests::sse::Event;
+use tutti_tests::sse::{Event, texts};
 
 /// Streams a request to its end.
 async fn streamed(client: &Client, request: &Value) -> (String, Vec<Event>) {
     let events = client.post("/orchestrate/stream", request).stream().await.rest().await;
     (text(&events[0].data["run_id"]).to_owned(), events)
-}
-
-/// The text that a reader of the stream has of each agent's answer: what was retracted is dropped.
-fn texts(events: &[Event]) -> BTreeMap<String, String> {
-    let mut texts: BTreeMap<String, String> = BTreeMap::new();
-    for event in events {
-        let text = texts.entry(event.data["key"].as_str().unwrap_or_default().to_owned()).or_default();
-        match event.kind.as_str() {
-            "agent.delta" => {
-                assert_eq!(event.data["offset"].as_u64(), Some(text.len() as u64), "{event:?}");
-                text.push_str(event.data["text"].as_str().unwrap());
-            }
-            "agent.retracted" => text.clear(),
-            _ => {}
-        }
-    }
-    texts.retain(|_, text| !text.is_empty());
-    texts
 }
 
 #[tokio::test]
@@ -124,7 +105,8 @@ async fn a_reader_that_is_cut_at_any_byte_misses_nothing() {
 async fn a_stream_is_followed_while_it_grows() {
     let provider = Provider::start().await;
     let server = Start::new().model(&provider).start().await;
-    let mut first = server.client().post("/orchestrate/stream", &on_models("sequential", &["delay-200", "test"])).stream().await;
+    let mut first =
+        server.client().post("/orchestrate/stream", &on_models("sequential", &["delay-200", "test"])).stream().await;
     let run_id = text(&first.until("run.queued").await[0].data["run_id"]).to_owned();
     // A second reader comes while the first model has not answered.
     provider.begun(1).await;

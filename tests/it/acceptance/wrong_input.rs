@@ -46,7 +46,9 @@ async fn an_unknown_pattern_is_named() {
 #[tokio::test]
 async fn an_unknown_agent_is_named() {
     let server = Server::start().await;
-    let details = orchestrate(&server, &json!({"pattern": "sequential", "input": "x", "agents": ["llm", "nobody"]})).await.details();
+    let details = orchestrate(&server, &json!({"pattern": "sequential", "input": "x", "agents": ["llm", "nobody"]}))
+        .await
+        .details();
     assert_eq!(details[0].0, "body.agents.1");
     assert!(details[0].1.contains("nobody"), "{details:?}");
 }
@@ -109,7 +111,13 @@ async fn agents_are_checked_field_by_field() {
     let server = Server::start().await;
     let agents = json!([{"name": ""}, {"instructions": "x"}, {"name": "a", "instructions": 5, "model": []}, 7]);
     let wrong = orchestrate(&server, &json!({"pattern": "sequential", "input": "x", "agents": agents})).await.wrong();
-    for place in ["body.agents.0.name", "body.agents.1.name", "body.agents.2.instructions", "body.agents.2.model", "body.agents.3"] {
+    for place in [
+        "body.agents.0.name",
+        "body.agents.1.name",
+        "body.agents.2.instructions",
+        "body.agents.2.model",
+        "body.agents.3",
+    ] {
         assert!(wrong.iter().any(|w| w == place), "{place} is not among {wrong:?}");
     }
 }
@@ -127,11 +135,15 @@ async fn runs_are_checked_the_same_way() {
     let post = |body: Value| server.client().post("/v1/runs", &body);
     assert_eq!(post(json!({"workflow": "nope", "input": 1})).await.wrong(), ["body.workflow"]);
     assert_eq!(post(json!({"input": 1})).await.wrong(), ["body.workflow"]);
-    let body = json!({"workflow": "sequential", "input": {"agents": ["nobody"]}, "priority": 10, "timeout_seconds": -1});
+    let body =
+        json!({"workflow": "sequential", "input": {"agents": ["nobody"]}, "priority": 10, "timeout_seconds": -1});
     let mut wrong = post(body).await.wrong();
     wrong.sort();
     assert_eq!(wrong, ["body.input.agents.0", "body.input.input", "body.priority", "body.timeout_seconds"]);
-    assert_eq!(post(json!({"workflow": "noop", "input": {}, "schedule_at": "soon"})).await.wrong(), ["body.schedule_at"]);
+    assert_eq!(
+        post(json!({"workflow": "noop", "input": {}, "schedule_at": "soon"})).await.wrong(),
+        ["body.schedule_at"]
+    );
     assert_eq!(server.client().post("/v1/runs?wait=301", &json!({"workflow": "noop"})).await.wrong()[0], "query.wait");
 }
 
@@ -170,7 +182,11 @@ async fn characters_that_no_store_takes_are_refused() {
 #[tokio::test]
 async fn depth_is_bounded() {
     let server = Server::start().await;
-    let deep = format!("{{\"pattern\":\"sequential\",\"agents\":[\"llm\"],\"input\":{}1{}}}", "[".repeat(5_000), "]".repeat(5_000));
+    let deep = format!(
+        "{{\"pattern\":\"sequential\",\"agents\":[\"llm\"],\"input\":{}1{}}}",
+        "[".repeat(5_000),
+        "]".repeat(5_000)
+    );
     let answer = raw(&server, deep).await;
     assert_eq!(answer.status, 422, "{}", answer.text());
 }
