@@ -104,8 +104,9 @@ impl Member {
     fn request(&self, said: &[Message]) -> ChatRequest {
         let mut messages = vec![ChatMessage::system(self.agent.instructions.clone())];
         messages.extend(said.iter().map(|message| match &message.from {
-            None => ChatMessage::user(message.text.clone()),
-            Some(name) => ChatMessage::user(format!("{name} said:\n{}", message.text)),
+            // Alone, it is the task itself, whoever it comes from.
+            Some(name) if said.len() > 1 => ChatMessage::user(format!("{name} said:\n{}", message.text)),
+            _ => ChatMessage::user(message.text.clone()),
         }));
         ChatRequest {
             model: self.agent.model.clone(),

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::{App, Stamp, Started};
 use tutti_engine::driver::{Entry, Events};
 use tutti_engine::event::Kind;
+use tutti_engine::run::RunNo;
 
 /// One event, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Following {
 
 /// A reader's place in a run.
 pub struct Follow {
+    app: App,
+    run: RunNo,
     events: Option<Events>,
     next: u32,
     reset: Option<&'static str>,
@@ -42,7 +45,7 @@ impl App {
         let row = match self.row(caller, id).await {
             Ok(row) => row,
             Err(failure) if failure.class == crate::Class::NotFound && after > 0 && is_id(id) => {
-                return Ok(Following::Events(Follow::gone(after)));
+                return Ok(Following::Events(self.gone(after)));
             }
             Err(failure) => return Err(failure),
         };
@@ -50,7 +53,7 @@ impl App {
             let seen = self.engine().entries(row.run, after - 1, 1).await?;
             if seen.is_empty() && row.status.is_open() {
                 let reset = "the run has fewer events than were seen; it is sent again from the first";
-                return Ok(Following::Events(Follow::new(self.engine().follow(row.run, 0), 0, Some(reset))));
+                return Ok(Following::Events(self.followed(row.run, 0, Some(reset))));
             }
             let has_more =
                 seen.iter().any(|e| e.seq > after) || !self.engine().entries(row.run, after, 1).await?.is_empty();
@@ -58,13 +61,23 @@ impl App {
                 return Ok(Following::AtEnd);
             }
         }
-        Ok(Following::Events(Follow::new(self.engine().follow(row.run, after), after, None)))
+        Ok(Following::Events(self.followed(row.run, after, None)))
     }
 
     /// Follows a run that was just started, from its first event.
     #[must_use]
     pub fn follow_started(&self, started: &Started) -> Follow {
-        Follow::new(self.engine().follow(started.no, 0), 0, None)
+        self.followed(started.no, 0, None)
+    }
+
+    fn followed(&self, run: RunNo, after: u32, reset: Option<&'static str>) -> Follow {
+        let events = Some(self.engine().follow(run, after));
+        Follow { app: self.clone(), run, events, next: after + 1, reset, is_open: true }
+    }
+
+    fn gone(&self, after: u32) -> Follow {
+        let reset = Some("there is no such run, or it is past the time that runs are kept");
+        Follow { app: self.clone(), run: RunNo(0), events: None, next: after + 1, reset, is_open: false }
     }
 }
 
@@ -73,15 +86,6 @@ fn is_id(id: &str) -> bool {
 }
 
 impl Follow {
-    fn new(events: Events, after: u32, reset: Option<&'static str>) -> Self {
-        Self { events: Some(events), next: after + 1, reset, is_open: true }
-    }
-
-    fn gone(after: u32) -> Self {
-        let reset = "there is no such run, or it is past the time that runs are kept";
-        Self { events: None, next: after + 1, reset: Some(reset), is_open: false }
-    }
-
     /// Whether the run may still be at work as far as this reader has seen.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -99,12 +103,17 @@ impl Follow {
             return Ok(Some(out));
         }
         let Some(events) = &mut self.events else { return Ok(None) };
-        let Some(entries) = events.next().await? else {
+        let Some(mut entries) = events.next().await? else {
             self.is_open = false;
             return Ok(None);
         };
         if let Some(first) = entries.first().filter(|first| first.seq != self.next) {
             out.push(reset(first.seq - 1, "events before this one are past the time that they are kept"));
+        }
+        if let Some(last) = entries.last_mut().filter(|last| last.kind == Kind::RunCompleted) {
+            // A pattern's outcome refers to its agents' answers; whoever reads the end wants the words.
+            let output = self.app.digest(self.run).await?.output();
+            last.body = serde_json::json!({ "output": output }).to_string().into();
         }
         out.extend(entries.iter().map(event));
         if let Some(last) = entries.last() {

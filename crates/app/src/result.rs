@@ -3,13 +3,15 @@
 use crate::runs::{ErrorView, Run};
 use crate::{App, Failure, Stamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tutti_agents::team::{Source, value_of};
 use tutti_engine::driver::Entry;
 use tutti_engine::event::Kind;
 use tutti_engine::journal::body::{Blocked, Completed, Ended, Failed, Queued, RunError, Started, Waiting};
 use tutti_engine::run::{RunNo, Status, Time};
+use tutti_workflows::outcome::Outcome;
 
 /// Rows read at once.
 const ROWS: u32 = 256;
@@ -63,9 +65,9 @@ pub struct Orchestration {
     /// The sum.
     pub usage: Usage,
     /// Rounds.
-    pub iterations: u64,
+    pub iterations: u32,
     /// What ended it.
-    pub stopped_by: String,
+    pub stopped_by: Value,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorView>,
@@ -73,25 +75,25 @@ pub struct Orchestration {
 
 impl Orchestration {
     pub(crate) fn of(run: &Run, digest: Digest) -> Self {
+        let Told { output, stopped_by, iterations } = digest.told();
         let Digest { ended, blocked, steps, usage, status, .. } = digest;
         let ended = ended.unwrap_or_default();
-        let outcome: Outcome = ended.output.as_deref().map_or_else(Outcome::default, Outcome::read);
-        let stopped_by = outcome.stopped_by.unwrap_or_else(|| {
+        let stopped_by = stopped_by.unwrap_or_else(|| {
             let word = match status {
                 Some(Status::Failed) => "error",
                 Some(Status::TimedOut) => "timeout",
                 Some(other) => other.as_str(),
                 None => run.status,
             };
-            word.into()
+            json!(word)
         });
         Self {
             run_id: run.run_id.clone(),
             session_id: run.session_id.clone(),
             pattern: run.workflow.clone(),
             status: status.map_or(run.status, Status::as_str),
-            output: outcome.output,
-            iterations: outcome.iterations.unwrap_or(0),
+            output,
+            iterations,
             stopped_by,
             error: ended.error.or(blocked).map(ErrorView::from),
             steps: steps.into_iter().map(|open| open.step).collect(),
@@ -100,25 +102,13 @@ impl Orchestration {
     }
 }
 
-/// What a pattern's workflow gives back.
-#[derive(Debug, Default, Deserialize)]
-struct Outcome {
-    #[serde(default)]
-    output: Value,
-    #[serde(default)]
-    stopped_by: Option<String>,
-    #[serde(default)]
-    iterations: Option<u64>,
-}
-
-impl Outcome {
-    /// Any other output is taken as it is.
-    fn read(raw: &RawValue) -> Self {
-        match serde_json::from_str::<Self>(raw.get()) {
-            Ok(outcome) if outcome.stopped_by.is_some() => outcome,
-            _ => Self { output: serde_json::from_str(raw.get()).unwrap_or_default(), ..Self::default() },
-        }
-    }
+/// What a run's end tells, with answers in the place of references to them.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Told {
+    pub output: Value,
+    /// Only patterns say.
+    pub stopped_by: Option<Value>,
+    pub iterations: u32,
 }
 
 /// What a model's answer looks like in the journal.
@@ -136,6 +126,13 @@ struct ReplyUsage {
     input_tokens: u64,
     output_tokens: u64,
     cost: Option<f64>,
+}
+
+/// What stands about a question in its intent.
+#[derive(Debug, Default, Deserialize)]
+struct Given {
+    #[serde(default)]
+    input_from: Vec<Source>,
 }
 
 /// A turn while the journal is being read.
@@ -160,6 +157,10 @@ pub(crate) struct Digest {
     pub steps: Vec<Open>,
     pub usage: Usage,
     by_key: BTreeMap<String, usize>,
+    /// What was answered, by step.
+    answers: BTreeMap<String, Value>,
+    /// What the team was asked.
+    question: Value,
     unpriced: bool,
 }
 
@@ -170,6 +171,8 @@ impl Digest {
             Kind::RunQueued => {
                 self.created_at = Some(Stamp(entry.at));
                 self.queued = read(entry);
+                let input = self.queued.as_ref().and_then(|q| serde_json::from_str::<Value>(q.input.get()).ok());
+                self.question = input.and_then(|mut input| input.get_mut("input").map(Value::take)).unwrap_or_default();
             }
             Kind::RunStarted => {
                 self.started_at.get_or_insert(Stamp(entry.at));
@@ -195,6 +198,41 @@ impl Digest {
         }
     }
 
+    /// The output, with answers in the place of references to them. Anything but a pattern's outcome is taken as it is.
+    pub fn told(&self) -> Told {
+        let Some(output) = self.ended.as_ref().and_then(|ended| ended.output.as_deref()) else {
+            return Told::default();
+        };
+        match serde_json::from_str::<Outcome>(output.get()) {
+            Ok(outcome) => Told {
+                output: outcome.resolve(|step| self.answers.get(step).cloned()),
+                stopped_by: Some(json!(outcome.stopped_by)),
+                iterations: outcome.iterations,
+            },
+            Err(_) => Told { output: serde_json::from_str(output.get()).unwrap_or_default(), ..Told::default() },
+        }
+    }
+
+    /// The run's output for those who ask for the run: a pattern's as an object.
+    pub fn output(&self) -> Option<Value> {
+        self.ended.as_ref()?.output.as_ref()?;
+        let told = self.told();
+        Some(if told.stopped_by.is_some() { json!(told) } else { told.output })
+    }
+
+    /// What an agent was given: the question, or what was said before.
+    fn given(&self, about: Option<&RawValue>) -> Value {
+        let given: Given = about.and_then(|about| serde_json::from_str(about.get()).ok()).unwrap_or_default();
+        let find = |source: &Source| match source {
+            Source::Input => self.question.clone(),
+            Source::Step(key) => self.answers.get(key).cloned().unwrap_or_default(),
+        };
+        match given.input_from.as_slice() {
+            [one] => find(one),
+            many => many.iter().map(find).collect(),
+        }
+    }
+
     /// Settles what only the whole journal tells.
     pub fn finish(mut self) -> Self {
         self.usage.cost = (!self.unpriced).then_some(self.usage.cost.unwrap_or(0.0));
@@ -210,11 +248,9 @@ impl Digest {
 
     fn asked(&mut self, entry: &Entry) {
         let Some(started) = read::<Started>(entry) else { return };
-        let about: Value =
-            started.about.as_deref().and_then(|about| serde_json::from_str(about.get()).ok()).unwrap_or_default();
         let step = Step {
             agent: started.agent.unwrap_or_default(),
-            input: about.get("input").cloned().unwrap_or_default(),
+            input: self.given(started.about.as_deref()),
             output: Value::Null,
             took_ms: None,
             usage: Usage::default(),
@@ -228,8 +264,9 @@ impl Digest {
         let Some(done) = read::<Completed>(entry) else { return };
         // A streamed answer's text is put back beside its output.
         let streamed = read::<Reply>(entry).and_then(|body| body.text);
-        let reply: Option<Reply> = serde_json::from_str(done.output.get()).ok();
-        let plain = || serde_json::from_str(done.output.get()).unwrap_or_default();
+        let output: Value = serde_json::from_str(done.output.get()).unwrap_or_default();
+        let reply = Reply::deserialize(&output).ok();
+        let answer = if output.is_object() { value_of(&output, streamed.as_deref()) } else { output };
         let usage = reply.as_ref().map(|r| &r.usage);
         let usage = Usage {
             tokens: usage.map_or(0, |u| u.input_tokens + u.output_tokens),
@@ -244,8 +281,9 @@ impl Digest {
             Some(cost) => self.usage.cost = Some(self.usage.cost.unwrap_or(0.0) + cost),
             None => self.unpriced = true,
         }
+        self.answers.insert(entry.key.clone(), answer.clone());
         let Some(open) = self.open(&entry.key) else { return };
-        open.step.output = streamed.or(reply.and_then(|r| r.text)).map_or_else(plain, Value::String);
+        open.step.output = answer;
         open.step.usage = usage;
         open.step.took_ms = Some(entry.at.0 - open.began.0);
     }

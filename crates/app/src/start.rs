@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tutti_agents::form::Form;
 use tutti_engine::run::{Once, RunNo, Submit};
-use tutti_workflows::patterns::Checked;
+use tutti_workflows::patterns::{Checked, find};
 
 /// A request that was read and found sound; nothing has happened yet.
 #[derive(Debug)]
@@ -47,6 +47,19 @@ impl App {
         run.accepted(&accepted);
         let has_ended = !accepted.status.is_open();
         Ok(Started { run, has_ended, is_replayed: accepted.replayed, no: accepted.run })
+    }
+
+    /// The same run with its answers in place: a pattern's outcome refers to what its agents said, which stands in the
+    /// journal. Other workflows' outputs are whole already, and nothing is read.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn with_answers(&self, started: Started) -> Result<Started, Failure> {
+        if !started.has_ended || find(&started.run.workflow).is_none() {
+            return Ok(started);
+        }
+        let digest = self.digest(started.no).await?;
+        Ok(Started { run: started.run.with(digest), ..started })
     }
 
     /// The submission of `workflow` by `caller`, with what every surface shares.

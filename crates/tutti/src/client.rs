@@ -53,10 +53,10 @@ impl Client {
         &self.access.url
     }
 
-    /// Whether a server answers there at all.
+    /// Whether a server of ours answers there.
     pub async fn answers(&self) -> bool {
         let request = self.request(Method::GET, "/health/live").timeout(Duration::from_secs(5));
-        request.send().await.is_ok()
+        request.send().await.is_ok_and(|response| response.status().is_success())
     }
 
     /// Reads.

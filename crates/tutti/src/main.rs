@@ -25,7 +25,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let loaded = config::load(cli.flags(), cli.config.as_deref());
     commands::log_to_stderr(&loaded.log());
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => commands::serve::run(&args, &loaded).await,
             Command::Demo(args) => Box::pin(commands::demo::run(&args, &loaded)).await,
@@ -40,7 +40,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Health(args) => commands::health::run(&args, &loaded).await,
             Command::Completions(args) => commands::completions::run(&args),
         }
-    })
+    });
+    // What still reads or writes in the background is of no use any more.
+    runtime.shutdown_background();
+    result
 }
 
 /// One line per fault on stderr; 0 when only the reader went away, 2 for wrong usage, 1 for the rest.

@@ -83,9 +83,8 @@ pub fn paint() -> Paint {
 /// How wide text may be: the terminal's width up to a readable measure; no bound elsewhere.
 #[must_use]
 pub fn width() -> Option<usize> {
-    let terminal = std::io::stdout().is_terminal();
-    let size = terminal.then(terminal_size::terminal_size).flatten();
-    size.map(|(width, _)| usize::from(width.0).clamp(40, 100))
+    let width = || terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+    std::io::stdout().is_terminal().then(|| width().clamp(40, 100))
 }
 
 /// Writes to stdout at once. Fails when nobody reads any more, which is not an error of ours.

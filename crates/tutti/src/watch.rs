@@ -24,6 +24,14 @@ impl View {
     pub fn story() -> Self {
         Self::Story(Box::new(Story::new(show::paint(), show::width())))
     }
+
+    /// Ends the line on stdout before something is said on stderr.
+    fn pause(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Story(story) => show::out(&story.pause()),
+            Self::Lines | Self::Quiet => Ok(()),
+        }
+    }
 }
 
 /// Why the watch is over.
@@ -76,9 +84,16 @@ pub async fn watch(
                 None => return Ok(Watched { run_id, over: Over::Closed }),
                 Some(heard) => {
                     show::err(progress.clear());
+                    if heard.is_err() {
+                        view.pause()?;
+                    }
                     let event = match heard? {
                         Heard::Event(event) => event,
                         Heard::Cut { after } => {
+                            // On a terminal the notice would stand in the middle of the story's line.
+                            if std::io::stdout().is_terminal() {
+                                view.pause()?;
+                            }
                             show::err(&format!("tutti: the connection was cut after event {after}; resuming\n"));
                             continue;
                         }
@@ -102,6 +117,7 @@ pub async fn watch(
             },
             _ = &mut interrupt => {
                 show::err(progress.clear());
+                view.pause()?;
                 return Ok(Watched { run_id, over: Over::Detached });
             }
         }

@@ -52,7 +52,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         clock: Arc::new(SystemClock::default()),
         outbound: Arc::new(Egress::new(egress(settings)?)),
     };
-    model::install(providers(&settings.model)).map_err(anyhow::Error::msg)?;
+    model::install(providers(settings)).map_err(anyhow::Error::msg)?;
     let engine = Engine::start(ports, workflows(&settings.calls, &settings.model), bounds(settings)).await?;
 
     let url = url(settings, &listener)?;
@@ -98,13 +98,17 @@ fn egress(settings: &Settings) -> anyhow::Result<EgressPolicy> {
     Ok(EgressPolicy::parse(&settings.calls.egress_allow.join(","), &configured)?)
 }
 
-fn providers(model: &Model) -> Providers {
+fn providers(settings: &Settings) -> Providers {
+    let model = &settings.model;
     match &model.base_url {
         Some(url) => {
             let provider = Provider::openai(url.as_str(), model.api_key.clone(), model.default_model.clone());
             Providers::only("llm", Provider { timeout: model.timeout, ..provider })
         }
-        None => Providers::only(ProviderRef::OFFLINE, Provider::offline()),
+        None => {
+            let provider = Provider { pace: settings.offline_pace, ..Provider::offline() };
+            Providers::only(ProviderRef::OFFLINE, provider)
+        }
     }
 }
 

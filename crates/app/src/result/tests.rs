@@ -6,14 +6,14 @@ fn entry(seq: u32, at: i64, kind: Kind, key: &str, body: Value) -> Entry {
 }
 
 fn asked(seq: u32, at: i64, agent: &str) -> Entry {
-    let about = json!({"input": format!("for {agent}")});
+    let about = json!({"input_from": ["input"]});
     let body = json!({"activity": "model.chat", "effect": "idempotent", "agent": agent, "about": about});
     entry(seq, at, Kind::AgentStarted, &format!("member[{agent}]/ask"), body)
 }
 
 fn queued() -> Entry {
     let body =
-        json!({"run_id": "0190b5a0-0000-7000-8000-000000000000", "workflow": "sequential", "input": {"input": "x"}});
+        json!({"run_id": "0190b5a0-0000-7000-8000-000000000000", "workflow": "sequential", "input": {"input": "why?"}});
     entry(1, 1_000, Kind::RunQueued, "", body)
 }
 
@@ -51,18 +51,18 @@ fn a_team_that_answered() {
             2_020,
             Kind::RunCompleted,
             "",
-            json!({"output": {"output": "Dear customer", "stopped_by": "done", "iterations": 1}}),
+            json!({"output": {"output": {"from": "member[writer]/ask"}, "stopped_by": "completed", "iterations": 1}}),
         ),
     ];
     let found = result(&entries);
     assert_eq!(found["status"], "completed");
     assert_eq!(
         (&found["output"], &found["stopped_by"], &found["iterations"]),
-        (&json!("Dear customer"), &json!("done"), &json!(1))
+        (&json!("Dear customer"), &json!("completed"), &json!(1))
     );
     assert_eq!(found["usage"], json!({"tokens": 17, "input_tokens": 11, "output_tokens": 6, "cost": 0.75}));
     assert_eq!(found["steps"][0]["agent"], "facts");
-    assert_eq!(found["steps"][0]["input"], "for facts");
+    assert_eq!(found["steps"][0]["input"], "why?");
     assert_eq!(found["steps"][0]["took_ms"], 490);
     assert_eq!(found["steps"][1]["output"], "Dear customer");
     assert!(found.get("error").is_none());

@@ -3,7 +3,7 @@
 use crate::Stamp;
 use crate::result::{Digest, Usage};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use tutti_engine::driver::{Accepted, Entry};
 use tutti_engine::journal::body::RunError;
 use tutti_engine::ports::store::RunRow;
@@ -160,6 +160,7 @@ impl Run {
 
     /// What its journal adds.
     pub(crate) fn with(mut self, digest: Digest) -> Self {
+        self.output = digest.output().and_then(|output| to_raw_value(&output).ok());
         // The row may have been read a moment before the journal's last entry was written.
         self.status = digest.status.map_or(self.status, Status::as_str);
         if self.status == Status::Waiting.as_str() {
@@ -170,7 +171,6 @@ impl Run {
             self.parent_run_id = queued.parent.map(|p| p.run_id.to_string());
         }
         if let Some(ended) = digest.ended {
-            self.output = ended.output;
             self.error = ended.error.map(ErrorView::from);
         }
         self.error = self.error.or(digest.blocked.map(ErrorView::from));

@@ -36,6 +36,7 @@ pub async fn start(State(shared): State<Shared>, request: Request) -> Answer {
     let prepared = shared.app.read_run(&asked.caller, &body);
     let prepared = asked.settle(prepared)?;
     let started = shared.app.start(prepared, wait).await?;
+    let started = shared.app.with_answers(started).await?;
     let ended_in_time = started.has_ended && wait.is_some();
     let mut response = json(if ended_in_time { StatusCode::OK } else { StatusCode::ACCEPTED }, &started.run)?;
     locate(&mut response, &format!("/v1/runs/{}", started.run.run_id));

@@ -66,7 +66,7 @@ pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
     };
     let shown = Box::pin(shown).await;
     if args.exit || !matches!(shown, Ok(Some(_))) {
-        (running.stop)().await;
+        serve::end(running.stop).await;
     } else {
         serve::stay(running.stop).await;
     }

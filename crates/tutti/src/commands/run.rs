@@ -7,12 +7,11 @@ pub use self::request::read_text;
 use self::request::Request;
 use super::Server;
 use crate::client::{Client, segment};
-use crate::commands::runs;
+use crate::commands::{runs, serve};
 use crate::config::{Access, Loaded};
 use crate::show::{self, facts, short};
 use crate::watch::{Over, View, Watched, watch};
 use crate::wiring::{self, Stop};
-use anyhow::Context;
 use serde_json::Value;
 
 /// What to run.
@@ -44,7 +43,7 @@ pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
     let is_private = stop.is_some();
     let result = Box::pin(run_on(args, &request, &client, is_private)).await;
     if let Some(stop) = stop {
-        stop().await;
+        serve::end(stop).await;
     }
     result
 }
@@ -58,9 +57,12 @@ async fn reach(args: &Args, loaded: &Loaded) -> anyhow::Result<(Client, Option<S
     }
     let mut settings = super::settings(loaded)?;
     settings.listen.port = 0;
-    let running = wiring::start(&settings)
-        .await
-        .with_context(|| format!("no server answers at {}, and a private one does not start", access.url))?;
+    let running = wiring::start(&settings).await.map_err(|e| {
+        let url = &access.url;
+        anyhow::anyhow!(
+            "{e:#}; or name the server that runs there with --url (none answers at {url}, so run starts its own)"
+        )
+    })?;
     let client = Client::new(Access { url: running.url, named: true, key: access.key })?;
     Ok((client, Some(running.stop)))
 }
@@ -108,8 +110,15 @@ fn verdict(run: &Value, args: &Args) -> anyhow::Result<()> {
         let agent = facts::text(error, "agent").map_or_else(String::new, |a| format!(" (agent {})", short(a, 80)));
         format!(": {}{agent}", short(&facts::reason(run), 500))
     });
-    let more = if args.follow { "" } else { "; see tutti runs events with its id" };
-    anyhow::bail!("run {} is {}{why}{more}", short(id, 100), short(&status.replace('_', " "), 40))
+    let more = if args.follow { "" } else { "; `tutti runs events` with its id tells more" };
+    let status = match status {
+        "failed" => "failed",
+        "cancelled" => "was cancelled",
+        "timed_out" => "timed out",
+        "blocked" => "is blocked and needs a person",
+        _ => "did not complete",
+    };
+    anyhow::bail!("run {} {status}{why}{more}", short(id, 100))
 }
 
 fn detached(watched: &Watched, is_private: bool, client: &Client) {

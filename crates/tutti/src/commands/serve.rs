@@ -45,10 +45,15 @@ pub fn announce(settings: &Settings, url: &str) {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, then stops the server in good order; a second one ends the process at once.
+/// Waits for Ctrl-C or SIGTERM, then stops the server.
 pub async fn stay(stop: Stop) {
     interrupted().await;
     show::err("tutti: stopping; open runs go on at the next start\n");
+    end(stop).await;
+}
+
+/// Stops the server in good order; another Ctrl-C ends the process at once.
+pub async fn end(stop: Stop) {
     tokio::select! {
         () = stop() => {}
         () = interrupted() => {}

@@ -1,4 +1,4 @@
-//! Calls that leave the process: how long, how often, where to.
+//! Calls that leave the process: how often, where to.
 
 use super::form::{Destination, Integer, List, Seconds};
 use super::setting::concern;
@@ -7,8 +7,6 @@ use std::time::Duration;
 concern! {
     /// Calls that leave the process.
     Calls, "Outgoing calls" {
-        HTTP_TIMEOUT: http_timeout: Duration = Seconds { min_ms: 100, max_s: 3_600 }, Some("30"),
-            "How long an HTTP agent, tool or service may take to answer.";
         MAX_RETRIES: retries_max: u32 = Integer { min: 0_u32, max: 20 }, Some("3"),
             "Tries after the first, where a failure may pass by itself.";
         RETRY_DELAY: retry_delay: Duration = Seconds { min_ms: 0, max_s: 30 }, Some("1"),

@@ -55,6 +55,12 @@ impl Story {
         self.floor.take_output()
     }
 
+    /// Ends the line, so that something else may be written; whoever spoke is named again when the story goes on.
+    pub fn pause(&mut self) -> String {
+        self.floor.pause_all();
+        self.floor.take_output()
+    }
+
     /// What members do.
     fn member(&mut self, event: &Event) {
         let (data, key) = (&event.data, event.text("key").unwrap_or_default());

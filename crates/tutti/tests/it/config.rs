@@ -19,17 +19,17 @@ fn stops(tutti: &Tutti) -> Vec<String> {
 
 #[test]
 fn each_layer_beats_the_next_and_is_named() {
-    let get = |tutti: &Tutti| setting(&tutti.run(&["config", "--json"]), "HTTP_TIMEOUT");
+    let get = |tutti: &Tutti| setting(&tutti.run(&["config", "--json"]), "LLM_TIMEOUT");
     let tutti = Tutti::new();
-    assert_eq!(get(&tutti), ("30".into(), "default".into()));
-    let tutti = tutti.file("tutti.toml", "http_timeout = 2.5\n");
+    assert_eq!(get(&tutti), ("120".into(), "default".into()));
+    let tutti = tutti.file("tutti.toml", "llm_timeout = 2.5\n");
     assert_eq!(get(&tutti), ("2.5".into(), "tutti.toml".into()));
-    let tutti = tutti.file(".env", "HTTP_TIMEOUT=3\n");
+    let tutti = tutti.file(".env", "LLM_TIMEOUT=3\n");
     assert_eq!(get(&tutti), ("3".into(), ".env".into()));
-    let tutti = tutti.env("HTTP_TIMEOUT", "4");
+    let tutti = tutti.env("LLM_TIMEOUT", "4");
     assert_eq!(get(&tutti), ("4".into(), "environment".into()));
     // An empty variable is as good as none.
-    let tutti = tutti.env("HTTP_TIMEOUT", "");
+    let tutti = tutti.env("LLM_TIMEOUT", "");
     assert_eq!(get(&tutti), ("3".into(), ".env".into()));
 }
 
@@ -84,7 +84,7 @@ fn a_password_in_an_address_is_hidden() {
 #[test]
 fn every_malformed_value_has_its_line() {
     let tutti = Tutti::new()
-        .env("HTTP_TIMEOUT", "soon")
+        .env("LLM_TIMEOUT", "soon")
         .env("LLM_API_KEY", "two\nlines")
         .env("REQUIRE_AUTH", "maybe")
         .file(".env", "MAX_RETRIES=-1\n")
@@ -94,7 +94,7 @@ fn every_malformed_value_has_its_line() {
         [
             "LLM_BASE_URL: \"ftp://x\" (tutti.toml) is not an address that begins with http:// or https://",
             "LLM_API_KEY: the value (environment) is not text on one line without control characters",
-            "HTTP_TIMEOUT: \"soon\" (environment) is not a number of seconds from 0.1 to 3600, decimals allowed",
+            "LLM_TIMEOUT: \"soon\" (environment) is not a number of seconds from 0.1 to 3600, decimals allowed",
             "MAX_RETRIES: \"-1\" (.env) is not a whole number from 0 to 20",
             "EGRESS_ALLOW: \"10.0.0.0/99\" (tutti.toml) is not a comma-separated list, each item a host, an IP address, or a network such as 10.0.0.0/8",
             "MAX_ITERATIONS: in tutti.toml it is of type array; it should be a whole number from 1 to 1000",
@@ -179,7 +179,7 @@ fn agents_of_the_file_are_shown() {
 
 #[test]
 fn a_fault_of_the_server_does_not_stop_a_command_that_only_talks_to_one() {
-    let tutti = Tutti::new().env("HTTP_TIMEOUT", "soon").env("TUTTI_URL", "http://127.0.0.1:9");
+    let tutti = Tutti::new().env("LLM_TIMEOUT", "soon").env("TUTTI_URL", "http://127.0.0.1:9");
     let done = tutti.run(&["health"]);
     assert!(done.code == 1 && done.err.contains("no server answers at http://127.0.0.1:9 "), "{done:?}");
     let done = Tutti::new().env("TUTTI_URL", "localhost").run(&["health"]);

@@ -8,5 +8,6 @@ mod exit;
 mod fake;
 mod help;
 mod remote;
+mod server;
 mod story;
 mod tutti;

@@ -82,7 +82,7 @@ fn a_failed_run_fails_the_command() {
     assert_eq!((done.code, done.out.as_str()), (1, ""));
     assert_eq!(
         done.err,
-        "tutti: run r1 is failed: LlmError: no answer (agent writer); see tutti runs events with its id\n"
+        "tutti: run r1 failed: LlmError: no answer (agent writer); `tutti runs events` with its id tells more\n"
     );
 }
 

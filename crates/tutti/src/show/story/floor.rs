@@ -150,6 +150,12 @@ impl Floor {
         }
     }
 
+    /// The floor is free, and nobody is called up.
+    pub fn pause_all(&mut self) {
+        self.leave();
+        self.close_starting();
+    }
+
     /// Everybody kept waiting is heard, then the floor is empty.
     pub fn empty(&mut self) {
         self.leave();
@@ -164,8 +170,7 @@ impl Floor {
 
     /// A line of nobody's.
     pub fn line(&mut self, ink: Ink, line: &str) {
-        self.leave();
-        self.close_starting();
+        self.pause_all();
         let line = self.paint.ink(ink, &clean(line));
         self.out.push_str(&line);
         self.out.push('\n');
