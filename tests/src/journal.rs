@@ -74,6 +74,13 @@ impl Run {
         self.journal.iter().find(|e| e.key == key && OUTCOMES.contains(&e.kind.as_str()))
     }
 
+    /// What an agent said in a step, streamed or not.
+    #[must_use]
+    pub fn said(&self, key: &str) -> Option<&str> {
+        let body = &self.journal.iter().find(|e| e.key == key && e.kind == "agent.message")?.body;
+        body["text"].as_str().or(body["output"]["text"].as_str())
+    }
+
     /// What holds for every journal of an ended run: numbered from 1 without a gap, it begins with being queued and ends with the
     /// run's end, which is its only end; each step has at most one intent and at most one outcome, in this order.
     ///

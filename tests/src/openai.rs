@@ -100,6 +100,8 @@ async fn chat(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
 impl Shared {
     /// Whether this attempt is one of those that fail.
     fn fails(&self, key: &str, model: &str, fault: &Fault) -> bool {
+        // A repair of an answer has a key of its own; it is the next attempt at the same call.
+        let key = key.strip_suffix("/repair").unwrap_or(key);
         let mut failed = self.failed.lock().unwrap();
         let count = failed.entry((key.to_owned(), model.to_owned())).or_default();
         *count += 1;

@@ -173,6 +173,15 @@ impl Server {
         self.process.as_ref().map(Process::stderr).unwrap_or_default()
     }
 
+    /// Waits for a line of its output, and gives what `find` finds in it.
+    ///
+    /// # Panics
+    /// When it ends, or is down, without such a line.
+    pub async fn line<T>(&mut self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let process = self.process.as_mut().expect("the server is up");
+        process.line(what, find).await.unwrap_or_else(|ended| panic!("no {what}: {ended:?}"))
+    }
+
     /// Ends it at once, as a power cut would.
     pub fn kill9(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -218,11 +227,11 @@ impl Server {
     }
 }
 
-/// `… listens on http://127.0.0.1:PORT …`
+/// `… listens on http://127.0.0.1:PORT …`, or the demo's `server http://127.0.0.1:PORT`
 fn listens_on(line: &str) -> Option<String> {
     let (before, after) = line.split_once("http://127.0.0.1:")?;
     let port: String = after.chars().take_while(char::is_ascii_digit).collect();
-    before.contains("listen").then(|| format!("http://127.0.0.1:{port}"))
+    (before.contains("listen") || before.trim() == "server").then(|| format!("http://127.0.0.1:{port}"))
 }
 
 #[cfg(test)]

@@ -48,9 +48,7 @@ async fn deltas_add_up_to_the_answers() {
         assert_eq!(texts.len(), 3, "{pattern}: each of three agents is heard as it speaks: {events:?}");
         let run = server.client().run(&run_id).await;
         for (key, text) in texts {
-            let message = run.outcome(&key).unwrap_or_else(|| panic!("{key} has no answer"));
-            let whole = message.body["output"]["text"].as_str().or(message.body["text"].as_str());
-            assert_eq!(whole, Some(text.as_str()), "{pattern}: {key}: {message:?}");
+            assert_eq!(run.said(&key), Some(text.as_str()), "{pattern}: {key}: {}", run.whole);
         }
     }
 }
