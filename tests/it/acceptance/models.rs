@@ -1,0 +1,128 @@
+//! A model that fails: tried again where that may help, then reported with the agent's name.
+
+use super::{QUESTION, agent, on_models, text};
+use serde_json::{Value, json};
+use tutti_tests::provider::Provider;
+use tutti_tests::server::{Server, Start};
+
+/// What passes by itself when it is tried again.
+const PASSING: [&str; 7] = ["429", "500", "garbage", "json", "empty", "drop", "hang"];
+
+async fn start() -> (Provider, Server) {
+    let provider = Provider::start().await;
+    let server = Start::new().model(&provider).env("LLM_TIMEOUT", "0.3").start().await;
+    (provider, server)
+}
+
+#[tokio::test]
+async fn each_fault_is_tried_again_under_the_same_key() {
+    let (provider, server) = start().await;
+    for fault in PASSING {
+        let result = server.client().orchestrate(&on_models("sequential", &[&format!("fail-{fault}-x1")])).await;
+        assert_eq!(result["status"], "completed", "{fault}: {result}");
+        let run = server.client().run(text(&result["run_id"])).await;
+        run.assert_whole();
+        assert_eq!(run.of_kind("step.retrying").count(), 1, "{fault}: {}", run.whole);
+    }
+    provider.ended(2 * PASSING.len()).await;
+    let by_key = provider.by_key();
+    assert_eq!(by_key.len(), PASSING.len());
+    for (key, seen) in by_key {
+        assert_eq!(seen.len(), 2, "{key}: {seen:?}");
+        assert_eq!(seen[0].body_hash, seen[1].body_hash, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_sequential_team_fails_with_the_agent_named() {
+    let (provider, server) = start().await;
+    for (n, fault) in PASSING.iter().enumerate() {
+        let result =
+            server.client().orchestrate(&on_models("sequential", &["test", &format!("fail-{fault}"), "test"])).await;
+        assert_eq!(result["status"], "failed", "{fault}: {result}");
+        let error = &result["error"];
+        assert_eq!((&error["class"], &error["agent"]), (&json!("LlmError"), &json!("b")), "{fault}: {result}");
+        assert!(!text(&error["message"]).is_empty() && error["step"].is_string(), "{fault}: {result}");
+        assert_eq!(result["steps"].as_array().unwrap().len(), 2, "{fault}: the third is never asked");
+        // One that answers, three tries at the one that fails.
+        provider.ended(4 * (n + 1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_concurrent_team_keeps_the_others() {
+    let (_provider, server) = start().await;
+    let result = server.client().orchestrate(&on_models("concurrent", &["test", "fail-500", "test"])).await;
+    assert_eq!(result["status"], "completed", "{result}");
+    let output = result["output"].as_array().unwrap();
+    assert!(!text(&output[0]["output"]).is_empty() && !text(&output[2]["output"]).is_empty(), "{result}");
+    assert_eq!(output[1]["agent"], "b");
+    assert!(output[1].to_string().contains("LlmError"), "{result}");
+}
+
+#[tokio::test]
+async fn what_an_agents_failure_does_is_the_callers_choice() {
+    let (_provider, server) = start().await;
+    let mut request = on_models("concurrent", &["test", "fail-500", "test"]);
+    for (on_error, status) in [("drop", "completed"), ("fail_fast", "failed"), ("wait", "failed")] {
+        request["options"] = json!({"on_error": on_error});
+        let result = server.client().orchestrate(&request).await;
+        assert_eq!(result["status"], status, "{on_error}: {result}");
+        if status == "failed" {
+            assert_eq!(result["error"]["agent"], "b", "{on_error}: {result}");
+        } else {
+            assert_eq!(result["output"].as_array().unwrap().len(), 2, "{on_error}: {result}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_final() {
+    let (provider, server) = start().await;
+    for (n, status) in ["400", "401", "404"].iter().enumerate() {
+        let result = server.client().orchestrate(&on_models("sequential", &[&format!("fail-{status}")])).await;
+        assert_eq!(result["status"], "failed", "{status}: {result}");
+        assert!(text(&result["error"]["message"]).contains(status), "{result}");
+        provider.ended(n + 1).await;
+    }
+    assert_eq!(provider.log().len(), 3, "none of them is tried again");
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured() {
+    let (provider, server) = start().await;
+    let result = server.client().orchestrate(&on_models("sequential", &["fail-429-x1"])).await;
+    assert_eq!(result["status"], "completed", "{result}");
+    let log = provider.log();
+    assert!(log[1].started_at - log[0].started_at >= 1_000, "Retry-After was 1 s: {log:?}");
+}
+
+#[tokio::test]
+async fn nobody_listens_where_the_model_should_be() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    drop(listener);
+    let start = Start::new().env("LLM_BASE_URL", &url).env("LLM_DEFAULT_MODEL", "test").env("RETRY_DELAY", "0.01");
+    let server = start.env("MAX_RETRIES", "1").start().await;
+    let result =
+        server.client().orchestrate(&json!({"pattern": "sequential", "input": QUESTION, "agents": ["llm"]})).await;
+    assert_eq!((&result["status"], &result["error"]["agent"]), (&json!("failed"), &json!("llm")), "{result}");
+}
+
+fn clerk(model: &str) -> Value {
+    let mut clerk = agent("clerk", Some(model));
+    clerk["output_schema"] =
+        json!({"type": "object", "required": ["category"], "properties": {"category": {"type": "string"}}});
+    json!({"pattern": "sequential", "input": QUESTION, "agents": [clerk]})
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_json_asked_for_is_reported() {
+    let (_provider, server) = start().await;
+    let good = server.client().orchestrate(&clerk("test")).await;
+    assert_eq!(good["status"], "completed", "{good}");
+    let mended = server.client().orchestrate(&clerk("fail-content-x1")).await;
+    assert_eq!(mended["status"], "completed", "{mended}");
+    let result = server.client().orchestrate(&clerk("fail-content")).await;
+    assert_eq!((&result["status"], &result["error"]["agent"]), (&json!("failed"), &json!("clerk")), "{result}");
+}

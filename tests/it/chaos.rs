@@ -1,0 +1,299 @@
+//! The main proof: real questions through teams of three while the server is killed again and again. Nothing is lost, nothing is
+//! done twice, every stream is whole. The judge is the model server, which is never killed, beside the journals.
+
+use crate::acceptance::{as_run, three};
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tutti_tests::chance::Chance;
+use tutti_tests::client::Client;
+use tutti_tests::in_time;
+use tutti_tests::journal::Run;
+use tutti_tests::provider::{Provider, Seen};
+use tutti_tests::queries::{aloud, banking77};
+use tutti_tests::server::{Server, Start};
+use tutti_tests::sse::{Event, Reader, texts};
+
+const QUERIES: usize = 200;
+const CLIENTS: usize = 16;
+const KILLS: usize = 24;
+/// Agents of each team, each of which is one model call.
+const CALLS: usize = 3;
+
+/// One question to one team.
+#[derive(Debug, Clone)]
+struct Job {
+    n: usize,
+    body: Value,
+}
+
+/// Every query to both teams, in turns.
+fn jobs(queries: &[String]) -> Vec<Job> {
+    let both = queries.iter().flat_map(|query| ["sequential", "concurrent"].map(|pattern| (pattern, query)));
+    let job = |(n, (pattern, query)): (usize, (&str, &String))| {
+        let mut body = three(pattern);
+        body["input"] = query.as_str().into();
+        Job { n, body }
+    };
+    both.enumerate().map(job).collect()
+}
+
+/// What a client has in its hands at the end.
+#[derive(Debug)]
+struct Held {
+    job: Job,
+    run_id: String,
+    /// The events it was sent, where it followed the run.
+    events: Option<Vec<Event>>,
+}
+
+/// Works through the jobs with several clients at once.
+async fn work<F: Future<Output = Held> + Send + 'static>(
+    jobs: Vec<Job>,
+    one: impl Fn(Job) -> F + Clone + Send + 'static,
+) -> Vec<Held> {
+    let jobs = Arc::new(Mutex::new(VecDeque::from(jobs)));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (jobs, one) = (jobs.clone(), one.clone());
+            tokio::spawn(async move {
+                let mut held = Vec::new();
+                loop {
+                    let next = jobs.lock().unwrap().pop_front();
+                    let Some(job) = next else { return held };
+                    held.push(one(job).await);
+                }
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for client in clients {
+        all.extend(client.await.unwrap());
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_question_is_answered_offline() {
+    let Some(queries) = banking77(QUERIES) else { return };
+    let began = Instant::now();
+    let server = Server::start().await;
+    let client = server.client();
+    let held = work(jobs(&queries), move |job| {
+        let client = client.clone();
+        async move {
+            let result = client.orchestrate(&job.body).await;
+            assert_eq!(result["status"], "completed", "{result}");
+            Held { job, run_id: result["run_id"].as_str().unwrap().into(), events: None }
+        }
+    });
+    let held = held.await;
+    assert_eq!(held.len(), 2 * QUERIES);
+    for held in &held {
+        let run = server.client().run(&held.run_id).await;
+        run.assert_whole();
+        assert_eq!(run.of_kind("agent.message").count(), CALLS, "{}", run.whole);
+    }
+    aloud(&format!("chaos: {} runs on the offline model, {:.1} s", held.len(), began.elapsed().as_secs_f64()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_done_twice_through_kills() {
+    let Some(queries) = banking77(QUERIES) else { return };
+    let began = Instant::now();
+    let provider = Provider::with_delay("10..30").await;
+    let server = Start::new().model(&provider).start().await;
+    let client = server.client();
+    let killer = tokio::spawn(kill(server, provider));
+    let held = work(jobs(&queries), move |job| ask(client.clone(), job)).await;
+    let (server, provider, kills) = killer.await.unwrap();
+
+    let mut runs = BTreeMap::new();
+    for held in &held {
+        let run = server.client().run(&held.run_id).await;
+        run.assert_whole();
+        assert_eq!(run.status, "completed", "{}", run.whole);
+        assert_eq!(run.of_kind("agent.message").count(), CALLS, "{}", run.whole);
+        if let Some(events) = &held.events {
+            judge_stream(events, &run);
+        }
+        runs.insert(held.run_id.clone(), run);
+    }
+    assert_eq!(runs.len(), 2 * QUERIES, "each question to each team is one run");
+    judge_keys(&server.client(), &held).await;
+    let calls = judge_calls(&provider, &runs, &kills);
+    let followed = held.iter().filter(|held| held.events.is_some()).count();
+    aloud(&format!(
+        "chaos: {} kills, {} runs, {} model requests for {} calls, {} repeats, {followed} streams followed, {:.1} s",
+        kills.len(),
+        runs.len(),
+        calls.requests,
+        calls.calls,
+        calls.requests - calls.calls,
+        began.elapsed().as_secs_f64()
+    ));
+}
+
+/// A moment at which the server was killed: not later than `from`, not alive after `to`.
+#[derive(Debug, Clone, Copy)]
+struct Kill {
+    from: i64,
+    to: i64,
+}
+
+/// Kills the server at moments spread over the whole work, measured in model requests so that the machine's speed does not matter.
+async fn kill(mut server: Server, provider: Provider) -> (Server, Provider, Vec<Kill>) {
+    let mut chance = Chance::from_environment("kills", 20);
+    let mut kills = Vec::new();
+    for begun in chance.spread(KILLS, 2 * QUERIES * CALLS) {
+        provider.begun(begun).await;
+        // Not to wait for anything, but so that a kill may fall on any instant, not only on that of a request.
+        tokio::time::sleep(Duration::from_micros(chance.bits() % 20_000)).await;
+        let from = now_ms();
+        server.kill9();
+        kills.push(Kill { from, to: now_ms() });
+        server.restart().await;
+    }
+    (server, provider, kills)
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// Asks one question, in one of the three ways a client may, and gets its answer whatever happens to the connection.
+async fn ask(client: Client, job: Job) -> Held {
+    let key = format!("chaos-{}", job.n);
+    let (run_id, events) = match job.n % 3 {
+        0 => {
+            let run = client.post("/v1/runs?wait=30", &as_run(&job.body)).once(&key).persist().await.expect(200).json();
+            (run["run_id"].as_str().unwrap().to_owned(), None)
+        }
+        1 => {
+            let run = client.post("/v1/runs", &as_run(&job.body)).once(&key).persist().await.expect(202).json();
+            let run_id = run["run_id"].as_str().unwrap().to_owned();
+            let events = follow(&client, &run_id, Vec::new(), None).await;
+            (run_id, Some(events))
+        }
+        _ => {
+            let (run_id, events) = stream(&client, &job, &key).await;
+            (run_id, Some(events))
+        }
+    };
+    Held { job, run_id, events }
+}
+
+/// Streams a question; one whose stream broke before it told its run is asked again under its key.
+async fn stream(client: &Client, job: &Job, key: &str) -> (String, Vec<Event>) {
+    loop {
+        let call = client.post("/orchestrate/stream", &job.body).once(key);
+        let first = match call.try_stream().await {
+            Ok(mut reader) => reader.next().await.map(|event| (event, reader)),
+            Err(lost) => Err(lost),
+        };
+        match first {
+            Ok((Some(event), reader)) => {
+                let run_id = event.data["run_id"].as_str().unwrap().to_owned();
+                let events = follow(client, &run_id, vec![event], Some(reader)).await;
+                return (run_id, events);
+            }
+            Ok((None, _)) => {}
+            Err(lost) => client.returned(&lost).await,
+        }
+    }
+}
+
+/// Follows a run to its end, coming back after every break with the number of the last event it has.
+async fn follow(client: &Client, run_id: &str, mut events: Vec<Event>, mut reader: Option<Reader>) -> Vec<Event> {
+    let all = async {
+        loop {
+            let after = events.last().map_or(0, |event| event.id);
+            let read = match reader.take() {
+                Some(reader) => Ok(Some(reader)),
+                None => client.try_events(run_id, after).await,
+            };
+            let lost = match read {
+                // 204: the run has ended, and all of it was seen.
+                Ok(None) => return,
+                Ok(Some(mut reader)) => loop {
+                    match reader.next().await {
+                        Ok(Some(event)) => events.push(event),
+                        Ok(None) => break None,
+                        Err(lost) => break Some(lost),
+                    }
+                },
+                Err(lost) => Some(lost),
+            };
+            if let Some(lost) = lost {
+                client.returned(&lost).await;
+            }
+        }
+    };
+    in_time(&format!("run {run_id} to end"), all).await;
+    events
+}
+
+/// A client that was cut any number of times has the journal: each entry once, in order.
+fn judge_stream(events: &[Event], run: &Run) {
+    let sent: Vec<_> =
+        events.iter().map(|e| (e.id, e.kind.as_str(), e.data["key"].as_str().unwrap_or_default())).collect();
+    let kept: Vec<_> = run.journal.iter().map(|e| (e.seq, e.kind.as_str(), e.key.as_str())).collect();
+    assert_eq!(sent, kept, "run {}", run.id);
+    for (key, text) in texts(events) {
+        assert_eq!(run.said(&key), Some(text.as_str()), "run {}: {key}", run.id);
+    }
+}
+
+/// The same request under the same key is still the same run: what was accepted was never lost.
+async fn judge_keys(client: &Client, held: &[Held]) {
+    for Held { job, run_id, .. } in held {
+        let (path, body) =
+            if job.n % 3 == 2 { ("/orchestrate/stream", job.body.clone()) } else { ("/v1/runs", as_run(&job.body)) };
+        let call = client.post(path, &body).once(format!("chaos-{}", job.n));
+        let (replayed, again) = if path == "/v1/runs" {
+            let answer = call.await.expect(202);
+            (answer.header("idempotency-replayed").to_owned(), answer.json()["run_id"].as_str().unwrap().to_owned())
+        } else {
+            let mut reader = call.stream().await;
+            let replayed = reader.header("idempotency-replayed").to_owned();
+            (replayed, reader.until("run.queued").await[0].data["run_id"].as_str().unwrap().to_owned())
+        };
+        assert_eq!((replayed.as_str(), &again), ("true", run_id), "job {}", job.n);
+    }
+}
+
+/// What the judge counted.
+struct Calls {
+    requests: usize,
+    calls: usize,
+}
+
+/// Against the log of the model server, which saw every request: no call was made again once its outcome was in the journal.
+fn judge_calls(provider: &Provider, runs: &BTreeMap<String, Run>, kills: &[Kill]) -> Calls {
+    let by_key = provider.by_key();
+    assert_eq!(by_key.len(), runs.len() * CALLS, "one key for each call of each run");
+    for (key, seen) in &by_key {
+        let (run_id, step) = key.split_once('/').unwrap_or_else(|| panic!("{key:?} is not <run>/<step>"));
+        let run = runs.get(run_id).unwrap_or_else(|| panic!("{key} belongs to no run that was accepted"));
+        assert!(run.of_kind("agent.started").any(|e| e.key == step), "{key} has no intent in the journal");
+        let outcome = run.outcome(step).unwrap_or_else(|| panic!("{key} has no outcome in the journal"));
+        for one in seen {
+            assert_eq!(one.body_hash, seen[0].body_hash, "{key}: a repeat asks something else");
+            assert!(one.started_at <= outcome.at_ms, "{key} was asked again after its outcome: {seen:?}, {outcome:?}");
+        }
+        assert!(seen.last().is_some_and(|last| last.answered), "{key}: an outcome that nobody gave: {seen:?}");
+        let retried = run.of_kind("step.retrying").any(|e| e.key == step);
+        for pair in seen.windows(2) {
+            assert!(
+                retried || killed_between(kills, &pair[0], &pair[1]),
+                "{key} was asked twice without a reason: {seen:?}"
+            );
+        }
+    }
+    Calls { requests: by_key.values().map(Vec::len).sum(), calls: by_key.len() }
+}
+
+fn killed_between(kills: &[Kill], first: &Seen, second: &Seen) -> bool {
+    kills.iter().any(|kill| first.started_at <= kill.to && kill.from <= second.started_at)
+}
