@@ -190,9 +190,11 @@ impl Live {
 
     /// Replays until the journal is used up. False when the run has ended, is blocked, or left memory on the way.
     fn catch_up(&mut self, env: &mut Env) -> bool {
+        // A run that was stopped before it wrote anything may never have been polled.
+        let mut is_silent = self.shared.borrow().replay.front().is_some_and(|f| f.kind == Kind::CancelRequested);
         loop {
             let is_running = matches!(self.phase, Phase::Running);
-            if is_running {
+            if is_running && !std::mem::take(&mut is_silent) {
                 let mark = self.shared.borrow().fresh.len();
                 match self.poll() {
                     Polled::Pending => {}
