@@ -1,6 +1,9 @@
 //! The main proof: real questions through teams of three while the server is killed again and again. Nothing is lost, nothing is
 //! done twice, every stream is whole. The judge is the model server, which is never killed, beside the journals.
 
+mod judge;
+
+use self::judge::Kill;
 use crate::acceptance::{as_run, three};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,14 +12,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tutti_tests::chance::Chance;
 use tutti_tests::client::Client;
 use tutti_tests::in_time;
-use tutti_tests::journal::Run;
-use tutti_tests::provider::{Provider, Seen};
+use tutti_tests::provider::Provider;
 use tutti_tests::queries::{aloud, banking77};
 use tutti_tests::server::{Server, Start};
-use tutti_tests::sse::{Event, Reader, texts};
+use tutti_tests::sse::{Event, Reader};
 
 const QUERIES: usize = 200;
 const CLIENTS: usize = 16;
+/// Kills, where `TUTTI_KILLS` does not say otherwise.
 const KILLS: usize = 24;
 /// Agents of each team, each of which is one model call.
 const CALLS: usize = 3;
@@ -116,13 +119,13 @@ async fn nothing_is_lost_or_done_twice_through_kills() {
         assert_eq!(run.status, "completed", "{}", run.whole);
         assert_eq!(run.of_kind("agent.message").count(), CALLS, "{}", run.whole);
         if let Some(events) = &held.events {
-            judge_stream(events, &run);
+            judge::stream(events, &run);
         }
         runs.insert(held.run_id.clone(), run);
     }
     assert_eq!(runs.len(), 2 * QUERIES, "each question to each team is one run");
-    judge_keys(&server.client(), &held).await;
-    let calls = judge_calls(&provider, &runs, &kills);
+    ask_again(&server.client(), &held).await;
+    let calls = judge::calls(&provider.by_key(), CALLS, &runs, &kills);
     let followed = held.iter().filter(|held| held.events.is_some()).count();
     aloud(&format!(
         "chaos: {} kills, {} runs, {} model requests for {} calls, {} repeats, {followed} streams followed, {:.1} s",
@@ -135,18 +138,13 @@ async fn nothing_is_lost_or_done_twice_through_kills() {
     ));
 }
 
-/// A moment at which the server was killed: not later than `from`, not alive after `to`.
-#[derive(Debug, Clone, Copy)]
-struct Kill {
-    from: i64,
-    to: i64,
-}
-
 /// Kills the server at moments spread over the whole work, measured in model requests so that the machine's speed does not matter.
 async fn kill(mut server: Server, provider: Provider) -> (Server, Provider, Vec<Kill>) {
     let mut chance = Chance::from_environment("kills", 20);
+    let kills_wanted =
+        std::env::var("TUTTI_KILLS").map_or(KILLS, |text| text.parse().expect("TUTTI_KILLS is a number"));
     let mut kills = Vec::new();
-    for begun in chance.spread(KILLS, 2 * QUERIES * CALLS) {
+    for begun in chance.spread(kills_wanted, 2 * QUERIES * CALLS) {
         provider.begun(begun).await;
         // Not to wait for anything, but so that a kill may fall on any instant, not only on that of a request.
         tokio::time::sleep(Duration::from_micros(chance.bits() % 20_000)).await;
@@ -234,19 +232,8 @@ async fn follow(client: &Client, run_id: &str, mut events: Vec<Event>, mut reade
     events
 }
 
-/// A client that was cut any number of times has the journal: each entry once, in order.
-fn judge_stream(events: &[Event], run: &Run) {
-    let sent: Vec<_> =
-        events.iter().map(|e| (e.id, e.kind.as_str(), e.data["key"].as_str().unwrap_or_default())).collect();
-    let kept: Vec<_> = run.journal.iter().map(|e| (e.seq, e.kind.as_str(), e.key.as_str())).collect();
-    assert_eq!(sent, kept, "run {}", run.id);
-    for (key, text) in texts(events) {
-        assert_eq!(run.said(&key), Some(text.as_str()), "run {}: {key}", run.id);
-    }
-}
-
 /// The same request under the same key is still the same run: what was accepted was never lost.
-async fn judge_keys(client: &Client, held: &[Held]) {
+async fn ask_again(client: &Client, held: &[Held]) {
     for Held { job, run_id, .. } in held {
         let (path, body) =
             if job.n % 3 == 2 { ("/orchestrate/stream", job.body.clone()) } else { ("/v1/runs", as_run(&job.body)) };
@@ -261,39 +248,4 @@ async fn judge_keys(client: &Client, held: &[Held]) {
         };
         assert_eq!((replayed.as_str(), &again), ("true", run_id), "job {}", job.n);
     }
-}
-
-/// What the judge counted.
-struct Calls {
-    requests: usize,
-    calls: usize,
-}
-
-/// Against the log of the model server, which saw every request: no call was made again once its outcome was in the journal.
-fn judge_calls(provider: &Provider, runs: &BTreeMap<String, Run>, kills: &[Kill]) -> Calls {
-    let by_key = provider.by_key();
-    assert_eq!(by_key.len(), runs.len() * CALLS, "one key for each call of each run");
-    for (key, seen) in &by_key {
-        let (run_id, step) = key.split_once('/').unwrap_or_else(|| panic!("{key:?} is not <run>/<step>"));
-        let run = runs.get(run_id).unwrap_or_else(|| panic!("{key} belongs to no run that was accepted"));
-        assert!(run.of_kind("agent.started").any(|e| e.key == step), "{key} has no intent in the journal");
-        let outcome = run.outcome(step).unwrap_or_else(|| panic!("{key} has no outcome in the journal"));
-        for one in seen {
-            assert_eq!(one.body_hash, seen[0].body_hash, "{key}: a repeat asks something else");
-            assert!(one.started_at <= outcome.at_ms, "{key} was asked again after its outcome: {seen:?}, {outcome:?}");
-        }
-        assert!(seen.last().is_some_and(|last| last.answered), "{key}: an outcome that nobody gave: {seen:?}");
-        let retried = run.of_kind("step.retrying").any(|e| e.key == step);
-        for pair in seen.windows(2) {
-            assert!(
-                retried || killed_between(kills, &pair[0], &pair[1]),
-                "{key} was asked twice without a reason: {seen:?}"
-            );
-        }
-    }
-    Calls { requests: by_key.values().map(Vec::len).sum(), calls: by_key.len() }
-}
-
-fn killed_between(kills: &[Kill], first: &Seen, second: &Seen) -> bool {
-    kills.iter().any(|kill| first.started_at <= kill.to && kill.from <= second.started_at)
 }
