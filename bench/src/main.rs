@@ -1,1 +1,2 @@
+//! `make bench`: not written yet.
 fn main() {}

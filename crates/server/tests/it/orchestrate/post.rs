@@ -18,7 +18,7 @@ async fn a_team_answers_in_one_request() {
         (&body["status"], &body["output"], &body["pattern"]),
         (&json!("completed"), &json!("hello"), &json!("sequential"))
     );
-    assert_eq!((&body["stopped_by"], &body["iterations"]), (&json!("done"), &json!(1)));
+    assert_eq!((&body["stopped_by"], &body["iterations"]), (&json!("completed"), &json!(1)));
     let agents: Vec<_> = body["steps"].as_array().unwrap().iter().map(|s| s["agent"].clone()).collect();
     assert_eq!(agents, ["a", "b"]);
     assert_eq!((&body["steps"][0]["input"], &body["steps"][0]["output"]), (&json!("hello"), &json!("hello")));
