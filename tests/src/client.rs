@@ -56,19 +56,16 @@ impl Client {
     }
 
     /// Begins a request.
-    #[must_use]
     pub fn call(&self, method: Method, path: impl Display) -> Call {
         Call { client: self.clone(), method, path: path.to_string(), headers: HeaderMap::new(), body: None }
     }
 
     /// Begins a GET.
-    #[must_use]
     pub fn get(&self, path: impl Display) -> Call {
         self.call(Method::GET, path)
     }
 
     /// Begins a POST of JSON.
-    #[must_use]
     pub fn post(&self, path: impl Display, body: &Value) -> Call {
         self.call(Method::POST, path).header("content-type", "application/json").body(body.to_string())
     }

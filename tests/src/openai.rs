@@ -55,7 +55,6 @@ pub struct Shared {
 }
 
 /// The server's routes.
-#[must_use]
 pub fn router(delay: Delay, log: Arc<Log>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat))

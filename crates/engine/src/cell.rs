@@ -126,7 +126,7 @@ pub(crate) struct Cell {
     /// Time of the last delivered entry: what `now()` says.
     pub clock: Time,
     /// Time of the input being handled: stamped on new entries.
-    pub now: Time,
+    pub stamp: Time,
     /// Entries that the workflow must meet again, notes taken out.
     pub replay: VecDeque<Frame>,
     /// Entries not yet handed to the store.
@@ -181,7 +181,7 @@ impl Cell {
     /// Writes a new entry; answers its number.
     pub fn push(&mut self, kind: Kind, key: &str, args: Option<u64>, body: Bytes) -> u32 {
         debug_assert!(self.replay.is_empty() || kind.class() == Class::Note, "new entries come after the old ones");
-        self.fresh.push(Frame { kind, key: key.into(), at: self.now, args, body: Body::Here(body) });
+        self.fresh.push(Frame { kind, key: key.into(), at: self.stamp, args, body: Body::Here(body) });
         self.next_seq += 1;
         self.next_seq - 1
     }

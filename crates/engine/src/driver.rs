@@ -1,5 +1,7 @@
 //! Threads, tokio and clocks live here and nowhere else in this crate.
 
+#![expect(clippy::disallowed_methods, reason = "drivers are where threads, tokio and clocks live")]
+
 mod calls;
 mod clock;
 mod engine;

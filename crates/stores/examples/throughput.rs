@@ -1,4 +1,5 @@
 //! How many births (with their end) the writer commits per second: `cargo run --release -p tutti-stores --example throughput`.
+#![allow(clippy::expect_used, reason = "a measurement that cannot go on should say why")]
 
 use std::sync::mpsc::channel;
 use std::time::Instant;

@@ -184,7 +184,7 @@ async fn a_malformed_value_stops_the_start_with_one_line_that_names_it() {
         ("AGENT_ORCHESTRATOR_HOST", "0.0.0.0"),
     ];
     for (name, value) in wrong {
-        let ended = Start::new().env(name, value).try_start().await.err().expect("the server must not start");
+        let ended = Start::new().env(name, value).try_start().await.expect_err("the server must not start");
         assert!(one_line(&ended, 1).contains(name), "{ended:?}");
     }
     let ended = Start::new().env("LLM_BASE_URL", "http://127.0.0.1:9/v1").try_start().await.err().unwrap();

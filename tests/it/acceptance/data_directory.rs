@@ -10,7 +10,7 @@ use tutti_tests::server::{Server, Start};
 
 /// A start that must fail with one line that names the directory; the line.
 async fn refused(start: &Start) -> String {
-    let ended: Ended = start.try_start().await.err().expect("the server must not start");
+    let ended: Ended = start.try_start().await.expect_err("the server must not start");
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let lines: Vec<&str> = ended.stderr.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!((lines.len(), ended.stdout.as_str()), (1, ""), "{ended:?}");

@@ -3,6 +3,7 @@
 use crate::driver::engine::{Options, Ports, SubmitError};
 use crate::driver::read::fetch_blobs;
 use crate::driver::thread::{AcceptedTx, Announced, Gauge, Mailbox, Word};
+use crate::journal::body::Inbox;
 use crate::ports::store::{OpenRun, StoreError};
 use crate::run::{RunId, RunNo, Status, Time};
 use crate::shard::wire::Adopt;
@@ -252,7 +253,8 @@ async fn look_up(ports: &Ports, run: RunNo) -> Result<Option<Adopt>, StoreError>
     let is_due = row.due_at.is_some_and(|at| at <= ports.clock.now());
     let is_wanted = match row.status {
         Status::Running => true,
-        Status::Queued => is_due || row.due_at.is_none() || !inbox.is_empty(),
+        // Before its time only a cancel concerns it.
+        Status::Queued => is_due || row.due_at.is_none() || inbox.iter().any(|m| m.kind == Inbox::Cancel as u8),
         _ => is_due || !inbox.is_empty(),
     };
     if !is_wanted {

@@ -135,15 +135,16 @@ impl Live {
     fn replay(&mut self, env: &mut Env, claim: Claim) {
         let Claim { frames, inbox } = claim;
         let fault = self.shared.borrow_mut().fault.take();
+        let never_began = !frames.iter().any(|f| f.kind == Kind::RunStarted);
+        let cancel = inbox.iter().find(|item| item.kind == Inbox::Cancel as u8);
+        // A run that cannot go on, or has not begun, is cancelled without asking its workflow.
+        if let Some(item) = cancel.filter(|_| fault.is_some() || never_began) {
+            self.inbox_done.push(item.dedup.clone());
+            self.push(Kind::CancelRequested, "", item.body.clone());
+            return self.stop(env, Status::Cancelled);
+        }
         if let Some(fault) = fault {
-            return match inbox.iter().find(|item| item.kind == Inbox::Cancel as u8) {
-                Some(item) => {
-                    self.inbox_done.push(item.dedup.clone());
-                    self.push(Kind::CancelRequested, "", item.body.clone());
-                    self.stop(env, Status::Cancelled);
-                }
-                None => self.block(env, &fault.reason, fault.message),
-            };
+            return self.block(env, &fault.reason, fault.message);
         }
         let Some(factory) = env.registry.find(&self.queued.workflow, self.queued.version) else {
             return self.block(env, "version", self.unknown_workflow());
@@ -189,9 +190,11 @@ impl Live {
 
     /// Replays until the journal is used up. False when the run has ended, is blocked, or left memory on the way.
     fn catch_up(&mut self, env: &mut Env) -> bool {
+        // A run that was stopped before it wrote anything may never have been polled.
+        let mut is_silent = self.shared.borrow().replay.front().is_some_and(|f| f.kind == Kind::CancelRequested);
         loop {
             let is_running = matches!(self.phase, Phase::Running);
-            if is_running {
+            if is_running && !std::mem::take(&mut is_silent) {
                 let mark = self.shared.borrow().fresh.len();
                 match self.poll() {
                     Polled::Pending => {}

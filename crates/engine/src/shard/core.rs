@@ -123,7 +123,7 @@ impl Core {
 
     fn with(&mut self, run: RunNo, act: impl FnOnce(&mut Live, &mut Env)) {
         let Some(live) = self.runs.get_mut(&run) else { return };
-        live.shared.borrow_mut().now = self.env.now;
+        live.shared.borrow_mut().stamp = self.env.now;
         act(live, &mut self.env);
         self.after(run);
         while let Some(mut child) = self.env.births.pop() {
@@ -315,6 +315,16 @@ impl Core {
     }
 }
 
+/// A child about to be made.
+pub(crate) struct Unborn<'a> {
+    pub run: RunNo,
+    pub id: RunId,
+    pub key: &'a str,
+    pub workflow: &'a str,
+    pub version: u32,
+    pub input: &'a Bytes,
+}
+
 impl Live {
     /// A new run with its first entries written.
     fn born(env: &Env, run: RunNo, queued: Rc<Queued>, once: Option<Once>) -> Self {
@@ -336,16 +346,8 @@ impl Live {
     }
 
     /// A child of this run, to be born in this run's next row.
-    pub(crate) fn bear(
-        &self,
-        env: &Env,
-        run: RunNo,
-        id: RunId,
-        key: &str,
-        workflow: &str,
-        version: u32,
-        input: &Bytes,
-    ) -> Self {
+    pub(crate) fn bear(&self, env: &Env, child: Unborn<'_>) -> Self {
+        let Unborn { run, id, key, workflow, version, input } = child;
         let mine = &self.queued;
         let queued = Rc::new(Queued {
             run_id: id,

@@ -11,7 +11,7 @@ use crate::journal::body::{
 use crate::name::Key;
 use crate::ports::store::{InboxItem, Stand};
 use crate::run::{RunId, RunNo, Status, Time};
-use crate::shard::core::Env;
+use crate::shard::core::{Env, Unborn};
 use crate::shard::live::{Live, Phase, Polled};
 use crate::shard::wire::{AttemptId, Leave, Output, Spawn};
 use bytes::Bytes;
@@ -102,7 +102,7 @@ impl Live {
         let problem = match env.registry.newest(workflow) {
             _ if depth >= env.options.depth_max => format!("runs may nest at most {} deep", env.options.depth_max),
             Some(version) => {
-                let child = self.bear(env, run, id, key, workflow, version, input);
+                let child = self.bear(env, Unborn { run, id, key, workflow, version, input });
                 env.births.push(child);
                 return false;
             }

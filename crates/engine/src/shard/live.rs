@@ -112,7 +112,7 @@ impl Live {
             id: queued.run_id,
             depth: queued.parent.as_ref().map_or(0, |p| p.depth + 1),
             clock: now,
-            now,
+            stamp: now,
             replay: VecDeque::new(),
             fresh: Vec::new(),
             next_seq: 1,
