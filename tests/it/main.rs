@@ -3,3 +3,4 @@
 
 mod acceptance;
 mod chaos;
+mod tidy;

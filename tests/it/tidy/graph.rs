@@ -1,0 +1,98 @@
+//! Who may name whom.
+
+use super::{metadata, sources, without_tests};
+use std::collections::BTreeMap;
+
+/// What each crate of ours may depend on; tests' own dependencies are free.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("tutti-engine", &[]),
+    ("tutti-stores", &["tutti-engine"]),
+    ("tutti-agents", &["tutti-engine"]),
+    ("tutti-workflows", &["tutti-agents", "tutti-engine"]),
+    ("tutti-app", &["tutti-workflows", "tutti-agents", "tutti-engine"]),
+    ("tutti-server", &["tutti-app"]),
+    ("tutti", &["tutti-server", "tutti-app", "tutti-workflows", "tutti-agents", "tutti-engine", "tutti-stores"]),
+    ("tutti-tests", &[]),
+    ("tutti-bench", &[]),
+];
+
+/// Crates with a wall around them, and the only ones of ours that may name them.
+const WALLS: &[(&str, &[&str])] = &[
+    ("rusqlite", &["tutti-stores"]),
+    ("sqlx", &["tutti-stores"]),
+    ("redis", &["tutti-stores"]),
+    ("lapin", &["tutti-stores"]),
+    ("reqwest", &["tutti-agents", "tutti", "tutti-tests", "tutti-bench"]),
+    ("axum", &["tutti-server", "tutti-tests"]),
+    ("hyper", &["tutti-server"]),
+    ("anyhow", &["tutti", "tutti-tests", "tutti-bench"]),
+];
+
+fn dependencies() -> BTreeMap<String, Vec<String>> {
+    let metadata = metadata();
+    let members = metadata["workspace_members"].as_array().unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours = packages.iter().filter(|p| members.contains(&p["id"]));
+    ours.map(|p| {
+        let normal = p["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
+        let names = normal.map(|d| d["name"].as_str().unwrap().to_owned()).collect();
+        (p["name"].as_str().unwrap().to_owned(), names)
+    })
+    .collect()
+}
+
+#[test]
+fn each_crate_names_only_what_stands_to_its_right() {
+    for (name, found) in dependencies() {
+        let allowed =
+            ARROWS.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name} is in no row of ARROWS")).1;
+        let ours: Vec<_> = found.iter().filter(|d| ARROWS.iter().any(|(n, _)| n == d)).collect();
+        assert!(ours.iter().all(|d| allowed.contains(&d.as_str())), "{name} may name {allowed:?}, it names {ours:?}");
+    }
+}
+
+#[test]
+fn heavy_dependencies_stay_behind_their_walls() {
+    for (name, found) in dependencies() {
+        for (crate_name, allowed) in WALLS {
+            let names_it = found.iter().any(|d| d == crate_name);
+            assert!(!names_it || allowed.contains(&name.as_str()), "{name} names {crate_name}; only {allowed:?} may");
+        }
+    }
+}
+
+fn assert_absent(below: &str, words: &[&str], except: &[&str]) {
+    for (path, text) in sources(below) {
+        let path = path.to_string_lossy().into_owned();
+        if except.iter().any(|e| path.contains(e)) || path.ends_with("tests.rs") {
+            continue;
+        }
+        for (line, text) in without_tests(&text).lines().enumerate() {
+            let code = text.split("//").next().unwrap_or(text);
+            for word in words {
+                assert!(!code.contains(word), "{path}:{} names {word}", line + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn time_threads_and_tokio_live_in_the_driver_alone() {
+    let words = ["tokio::", "std::thread", "Instant::now", "SystemTime", "HashMap", "HashSet"];
+    assert_absent("crates/engine/src", &words, &["src/driver"]);
+    assert_absent("crates/workflows/src", &words, &[]);
+}
+
+#[test]
+fn there_is_one_way_out() {
+    assert_absent("crates/agents/src", &["reqwest"], &["src/egress"]);
+    assert_absent("crates/workflows/src", &["reqwest", "std::net", "std::fs"], &[]);
+    assert_absent("crates/engine/src", &["reqwest", "std::net", "std::fs"], &[]);
+}
+
+#[test]
+fn the_application_knows_no_http_and_the_binary_builds_in_one_file() {
+    assert_absent("crates/app/src", &["http::", "axum", "StatusCode"], &[]);
+    let rooms = ["tutti_engine", "tutti_stores", "tutti_server", "tutti_workflows", "tutti_agents"];
+    assert_absent("crates/tutti/src", &rooms, &["src/wiring.rs"]);
+}
