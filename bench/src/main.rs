@@ -1,2 +1,41 @@
-//! `make bench`: not written yet.
-fn main() {}
+//! `make bench`: the release binary beside the ceiling probe (`limits`, a program that does nothing but make rows durable) and,
+//! where it is installed, Restate. All in one run, in turns, so that ratios share the same noise of the machine.
+//!
+//! Needs `target/release/tutti` (`make bench` builds it), `wrk`, and for ratios the folder `peers` in `TUTTI_SHARED` (default
+//! `../shared`). What is missing is said, and its numbers are left out rather than guessed.
+//!
+//! `BENCH_SECS` (3) and `BENCH_ROUNDS` (3) shorten or lengthen it. `LIMITS` names a probe that is built already, `RESTATE` the
+//! binary of a Restate server.
+
+mod child;
+mod disk;
+mod http;
+mod load;
+mod places;
+mod probe;
+mod report;
+mod restate;
+mod tutti;
+mod wrk;
+
+use anyhow::Result;
+use places::Places;
+use report::Report;
+
+fn main() -> Result<()> {
+    let places = Places::find()?;
+    let mut report = Report::default();
+    tutti::cold_start(&places, &mut report)?;
+    disk::bytes_per_step(&places, &mut report)?;
+    if wrk::is_installed() {
+        load::measure(&places, &mut report)?;
+    } else {
+        report.note("wrk is not installed (Debian: apt-get install wrk): no load was measured");
+    }
+    places.clean();
+    print!("{}", report.table());
+    let path = places.target.join("bench.json");
+    std::fs::write(&path, report.json()?)?;
+    println!("written to {}", path.display());
+    Ok(())
+}

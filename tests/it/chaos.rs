@@ -5,10 +5,11 @@ mod judge;
 
 use self::judge::Kill;
 use crate::acceptance::{as_run, three};
-use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 use tutti_tests::chance::Chance;
 use tutti_tests::client::Client;
 use tutti_tests::in_time;
@@ -40,6 +41,46 @@ fn jobs(queries: &[String]) -> Vec<Job> {
         Job { n, body }
     };
     both.enumerate().map(job).collect()
+}
+
+/// Short runs as fast as they go, so that kills fall on full batches of the store's writer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_accepted_at_full_speed_is_never_lost() {
+    const RUNS: usize = 3_000;
+    let began = Instant::now();
+    let mut server = Server::start().await;
+    let accepted = Arc::new(watch::Sender::new(0));
+    let jobs = (0..RUNS).map(|n| Job { n, body: json!({"workflow": "noop", "input": {"steps": 1 + n % 7}}) }).collect();
+    let (client, counter) = (server.client(), accepted.clone());
+    let working = tokio::spawn(work(jobs, move |job| {
+        let (client, counter) = (client.clone(), counter.clone());
+        async move {
+            let wait = ["", "?wait=30"][job.n % 2];
+            let call = client.post(format_args!("/v1/runs{wait}"), &job.body).once(format_args!("fast-{}", job.n));
+            let run_id = call.persist().await.json()["run_id"].as_str().expect("an accepted run").to_owned();
+            counter.send_modify(|count| *count += 1);
+            Held { job, run_id, events: None }
+        }
+    }));
+    let mut chance = Chance::from_environment("kills at full speed", 21);
+    for at in chance.spread(KILLS, RUNS) {
+        let reached = in_time("runs to be accepted", accepted.subscribe().wait_for(|&count| count >= at)).await.is_ok();
+        assert!(reached);
+        tokio::time::sleep(Duration::from_micros(chance.bits() % 3_000)).await;
+        server.kill9();
+        server.restart().await;
+    }
+    let held = working.await.unwrap();
+    let client = server.client();
+    for Held { job, run_id, .. } in &held {
+        follow(&client, run_id, Vec::new(), None).await;
+        let run = client.run(run_id).await;
+        run.assert_whole();
+        assert_eq!((run.status.as_str(), run.of_kind("step.completed").count()), ("completed", 1 + job.n % 7));
+    }
+    let ids: BTreeSet<_> = held.iter().map(|held| &held.run_id).collect();
+    assert_eq!(ids.len(), RUNS);
+    aloud(&format!("chaos: {KILLS} kills, {RUNS} runs at full speed, {:.1} s", began.elapsed().as_secs_f64()));
 }
 
 /// What a client has in its hands at the end.
