@@ -2,12 +2,12 @@
 
 mod append;
 mod birth;
-//mod blobs;
+mod blobs;
 mod claim;
-//mod inbox;
-//mod prune;
-//mod reads;
-//mod stands;
+mod inbox;
+mod prune;
+mod reads;
+mod stands;
 mod transitions;
 mod trial;
 
@@ -45,12 +45,12 @@ pub fn cases() -> Vec<Case> {
     let topics = [
         append::CASES,
         birth::CASES,
-        //blobs::CASES,
+        blobs::CASES,
         claim::CASES,
-        //inbox::CASES,
-        //prune::CASES,
-        //reads::CASES,
-        //stands::CASES,
+        inbox::CASES,
+        prune::CASES,
+        reads::CASES,
+        stands::CASES,
         transitions::CASES,
     ];
     topics.concat()
