@@ -1,4 +1,5 @@
 //! How many births (with their end) the writer commits per second: `cargo run --release -p tutti-stores --example throughput`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::mpsc::channel;
 use std::time::Instant;

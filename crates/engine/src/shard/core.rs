@@ -336,6 +336,7 @@ impl Live {
     }
 
     /// A child of this run, to be born in this run's next row.
+    #[expect(clippy::too_many_arguments, reason = "what a child is born with, used in one place")]
     pub(crate) fn bear(
         &self,
         env: &Env,

@@ -31,9 +31,7 @@ impl Violation {
 /// A call leaves: its intent must be durable, its outcome must not be.
 pub(crate) fn spawn(frames: &[Frame], spawn: &Spawn) -> Option<Violation> {
     let key = &*spawn.id.key;
-    if spawn.idempotency_key.is_none() {
-        return None;
-    }
+    spawn.idempotency_key.as_ref()?;
     let is_intent = |f: &&Frame| matches!(f.kind, Kind::StepStarted | Kind::AgentStarted | Kind::ToolCalled);
     if !frames.iter().filter(is_intent).any(|f| &*f.key == key) {
         return Some(Violation::new("output commit", format!("`{key}` left before its intent was durable")));

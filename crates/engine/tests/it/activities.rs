@@ -87,7 +87,7 @@ pub fn registry() -> Registry {
 
 /// Echoes, now and then failing in passing.
 pub fn answer(spawn: &Spawn, dice: u64) -> Outcome {
-    if spawn.request.name == "echo" && dice % 10 == 0 {
+    if spawn.request.name == "echo" && dice.is_multiple_of(10) {
         return Err(ActivityError::retry("LlmError", "the line was busy"));
     }
     let args: Value = serde_json::from_slice(&spawn.request.args).unwrap();
