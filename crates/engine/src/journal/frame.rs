@@ -257,6 +257,7 @@ fn take_bytes(b: &mut Bytes) -> Option<Bytes> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
