@@ -60,7 +60,6 @@ impl Ctx {
 
     /// The time of the last outcome the workflow was given; the same on every replay, and free.
     #[must_use]
-    #[expect(clippy::misnamed_getters, reason = "the field is the run's clock, not the cell's `now`")]
     pub fn now(&self) -> Time {
         self.shared.borrow().clock
     }
