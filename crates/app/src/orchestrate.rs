@@ -7,7 +7,7 @@ use crate::result::Orchestration;
 use crate::start::{Ask, Prepared, Started, read_session};
 use serde_json::Value;
 use tutti_agents::form::{Errors, Field, Form, nearest};
-use tutti_workflows::patterns::{PATTERNS, Pattern, find};
+use tutti_workflows::patterns::{PATTERNS, Pattern, check_asked, find};
 
 impl App {
     /// Reads `{pattern, input, agents, session_id?, options?}`. With `stream`, answers are journaled as they arrive.
@@ -19,10 +19,12 @@ impl App {
         let read = Form::body(body, &errors).and_then(|form| {
             let pattern = self.read_pattern(&form.field("pattern").required());
             let session = read_session(&form);
-            // Without its pattern a team can still be checked: any pattern reads it the same way.
-            let check = pattern.map_or(PATTERNS[0].check, |p| p.check);
-            let checked = check(&form, &self.setting());
-            Some(Ask { session, stream, ..Ask::of_pattern(pattern?.name, checked?) })
+            let Some(pattern) = pattern else {
+                check_asked(&form, self.setting().agents);
+                return None;
+            };
+            let checked = (pattern.check)(&form, &self.setting());
+            Some(Ask { session, stream, ..Ask::of_pattern(pattern.name, checked?) })
         });
         let ask = errors.or(read).map_err(Failure::invalid)?;
         let route = if stream { "orchestrate.stream" } else { "orchestrate" };

@@ -8,6 +8,8 @@ pub mod activity;
 mod branch;
 mod call;
 mod cell;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod ctx;
 pub mod driver;
 mod error;

@@ -111,9 +111,7 @@ pub(crate) fn check<O: Serialize + DeserializeOwned + Default>(
     setting: &Setting<'_>,
     read_options: fn(&Form<'_>, usize) -> O,
 ) -> Option<Checked> {
-    let input = read_input(&form.field("input").required());
-    let mut unconfigured = Vec::new();
-    let agents = read_team(&form.field("agents").required(), setting.agents, &mut unconfigured);
+    let (input, agents, unconfigured) = read_asked(form, setting.agents);
     let mut timeout_ms = None;
     let mut max_iterations = setting.iterations_max;
     let mut options = O::default();
@@ -131,6 +129,18 @@ pub(crate) fn check<O: Serialize + DeserializeOwned + Default>(
     let input = PatternInput { input: input?, agents, options, max_iterations };
     let input = serde_json::to_vec(&input).ok()?;
     Some(Checked { input, timeout_ms, unconfigured })
+}
+
+/// Reads what all patterns take, for a request that names no pattern there is: what is wrong with it is told all the same.
+pub fn check_asked(form: &Form<'_>, agents: &AgentBook) {
+    let _ = read_asked(form, agents);
+}
+
+fn read_asked(form: &Form<'_>, book: &AgentBook) -> (Option<Value>, Vec<AgentDefinition>, Vec<String>) {
+    let input = read_input(&form.field("input").required());
+    let mut unconfigured = Vec::new();
+    let agents = read_team(&form.field("agents").required(), book, &mut unconfigured);
+    (input, agents, unconfigured)
 }
 
 fn read_input(field: &Field<'_, '_>) -> Option<Value> {

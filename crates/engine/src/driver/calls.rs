@@ -51,7 +51,9 @@ impl Calls {
     pub fn start(&mut self, leave: Durable<Leave>, mailbox: &Mailbox) {
         let Leave::Spawn(spawn) = leave.into_inner() else { return };
         let id = spawn.id.clone();
-        let task = run(*spawn, self.ports.clone(), mailbox.clone(), Arc::clone(&self.slots));
+        // Made here and not in the task: one that is aborted before its first poll has to speak as well.
+        let last_word = LastWord { mailbox: mailbox.clone(), id: Some(id.clone()) };
+        let task = run(last_word, *spawn, self.ports.clone(), Arc::clone(&self.slots));
         self.open.insert(id, self.runtime.spawn(task).abort_handle());
     }
 
@@ -76,8 +78,8 @@ impl Calls {
     }
 }
 
-async fn run(spawn: Spawn, ports: Ports, mailbox: Mailbox, slots: Arc<Semaphore>) {
-    let mut last_word = LastWord { mailbox: mailbox.clone(), id: Some(spawn.id.clone()) };
+async fn run(mut last_word: LastWord, spawn: Spawn, ports: Ports, slots: Arc<Semaphore>) {
+    let mailbox = last_word.mailbox.clone();
     let Ok(_slot) = slots.acquire_owned().await else { return };
     let sink = spawn.stream.then(|| {
         let gathered = Gathered { text: String::new(), since: None, is_first: true };

@@ -1,10 +1,10 @@
 //! A store in memory that knows the difference between submitted and durable, so that the simulation can crash between.
 
 use crate::ports::store::{
-    Append, Done, Fence, InboxItem, ListRuns, OpenRun, Prune, Read, Receipt, Refusal, Row, RunRow, Stand, Store,
+    Append, Birth, Done, Fence, InboxItem, ListRuns, OpenRun, Prune, Read, Receipt, Refusal, Row, RunRow, Stand, Store,
     StoreError, StoreStats, Transition,
 };
-use crate::run::{RunId, RunNo, Status, Time};
+use crate::run::{Once, RunId, RunNo, Status, Time};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -123,7 +123,9 @@ impl Disk {
         if let Err(refusal) = self.check(&transition) {
             return Receipt::Refused(refusal);
         }
-        let lone_put = transition.appends.is_empty() && transition.inbox_done.is_empty();
+        let nothing_else = transition.appends.is_empty() && transition.inbox_done.is_empty();
+        let lone_put = nothing_else && transition.inbox_put.len() == 1;
+        let stands: Vec<_> = transition.appends.iter().filter_map(|a| Some((a.run, a.stand?))).collect();
         for append in transition.appends {
             self.append(append);
         }
@@ -131,6 +133,10 @@ impl Disk {
             if let Some(message) = self.inbox.get_mut(&(run, dedup)) {
                 message.is_taken = true;
             }
+        }
+        // After the messages were taken: only those that are left make a parking run due at once.
+        for (run, stand) in stands {
+            self.stand(run, stand);
         }
         for item in transition.inbox_put {
             if let Err(refusal) = self.put(item)
@@ -144,16 +150,19 @@ impl Disk {
 
     fn check(&self, transition: &Transition) -> Result<(), Refusal> {
         let mut heads: BTreeMap<RunNo, (u32, u32, u32)> = BTreeMap::new();
+        let mut born: Vec<(RunNo, &Birth)> = Vec::new();
         for append in &transition.appends {
             let run = append.run;
             let fenced = Err(Refusal::Fenced { run });
             let head = heads.get(&run).copied().or_else(|| self.head(run));
             let holds = match (&append.fence, head) {
-                (Fence::Birth(birth), None) => {
-                    if let Some((run, id, body)) = birth.once.and_then(|once| self.once.get(&once.scope)) {
-                        return Err(Refusal::Repeated { run: *run, id: *id, body: *body });
+                (Fence::Birth(birth), head) => {
+                    if let Some((run, id, body)) = birth.once.and_then(|once| self.born_with(once, &born)) {
+                        return Err(Refusal::Repeated { run, id, body });
                     }
-                    append.first == 1 && !self.ids.contains_key(&birth.id)
+                    let is_taken = self.ids.contains_key(&birth.id) || born.iter().any(|(_, b)| b.id == birth.id);
+                    born.push((run, birth.as_ref()));
+                    head.is_none() && append.first == 1 && !is_taken
                 }
                 (Fence::After { prev }, Some((first, last, epoch))) => {
                     *prev == first && append.epoch == epoch && append.first == last + 1
@@ -171,12 +180,21 @@ impl Disk {
         Ok(())
     }
 
+    /// The run that took a once-scope, stored or earlier in the same transition.
+    fn born_with(&self, once: Once, born: &[(RunNo, &Birth)]) -> Option<(RunNo, RunId, [u8; 16])> {
+        let twin = born.iter().find_map(|(run, birth)| {
+            let taken = birth.once.filter(|taken| taken.scope == once.scope)?;
+            Some((*run, birth.id, taken.body))
+        });
+        self.once.get(&once.scope).copied().or(twin)
+    }
+
     fn head(&self, run: RunNo) -> Option<(u32, u32, u32)> {
         self.rows.range((run, 0)..=(run, u32::MAX)).next_back().map(|(_, r)| (r.first, r.last, r.epoch))
     }
 
     fn append(&mut self, append: Append) {
-        let Append { run, fence, first, last, epoch, at, body, stand, blobs } = append;
+        let Append { run, fence, first, last, epoch, at, body, stand: _, blobs } = append;
         let prev = match fence {
             Fence::Birth(birth) => {
                 if let Some(once) = birth.once {
@@ -207,9 +225,6 @@ impl Disk {
             self.blobs.entry(blob.hash).or_insert(blob.body);
         }
         self.rows.insert((run, first), Row { first, last, prev, epoch, at, body });
-        if let Some(stand) = stand {
-            self.stand(run, stand);
-        }
     }
 
     fn stand(&mut self, run: RunNo, stand: Stand) {

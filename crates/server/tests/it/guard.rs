@@ -79,7 +79,7 @@ async fn bodies_must_be_sound_json() {
     let client = Client::new().await;
     let deep = format!("{{\"input\":{}1{}}}", "[".repeat(100), "]".repeat(100));
     for (body, found) in [
-        ("{\"workflow\": ", vec!["body.13: the body is not JSON: EOF while parsing a value"]),
+        ("{\"workflow\": ", vec!["body.12: the body is not JSON: EOF while parsing a value"]),
         ("", vec!["body: field required"]),
         ("null", vec!["body: field required"]),
         ("[1]", vec!["body: value is not a valid dict"]),

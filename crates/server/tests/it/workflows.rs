@@ -43,16 +43,18 @@ impl Activity for Agent {
     }
 }
 
-/// Asks every agent of the team the same thing.
+/// Asks every agent of the team the same thing; the last answer is the output.
 async fn team(ctx: Ctx, input: Value) -> Result<Value> {
-    let text = input["input"].as_str().unwrap_or_default().to_owned();
-    let mut output = String::new();
+    let text = input["input"].as_str().unwrap_or_default();
+    let mut output = Value::Null;
     for agent in input["agents"].as_array().into_iter().flatten() {
         let name = agent["name"].as_str().unwrap_or_default();
-        let call = ctx.scope("member", name).call("ask", Agent { input: text.clone() });
-        output = call.traces(Traces::Agent).agent(name).about(&json!({"input": text})).await?.text;
+        let scope = ctx.scope("member", name);
+        let call = scope.call("ask", Agent { input: text.into() }).traces(Traces::Agent).agent(name);
+        call.about(&json!({"input_from": ["input"]})).await?;
+        output = json!({"from": format!("{}/ask", scope.path())});
     }
-    Ok(json!({"output": output, "stopped_by": "done", "iterations": 1}))
+    Ok(json!({"output": output, "stopped_by": "completed", "iterations": 1}))
 }
 
 async fn echo(_: Ctx, input: Value) -> Result<Value> {

@@ -122,7 +122,7 @@ pub(super) fn open_runs(db: &Connection, now: Time, after: RunNo, limit: u32) ->
 }
 
 pub(super) fn next_due(db: &Connection, now: Time) -> Result<Option<Time>> {
-    let sql = "SELECT min(due_at) FROM runs INDEXED BY runs_open WHERE status < 3 AND due_at > ?1";
+    let sql = "SELECT min(due_at) FROM runs INDEXED BY runs_open WHERE status < 3 AND status <> 1 AND due_at > ?1";
     db.prepare_cached(sql)?.query_row([now.0], |r| Ok(r.get::<_, Option<i64>>(0)?.map(Time)))
 }
 

@@ -47,13 +47,17 @@ impl Interned {
 /// Applies a transition, or refuses it without a trace. An error is the store's, and ends the whole transaction.
 pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Interned) -> Result<Receipt> {
     let Transition { appends, inbox_put, inbox_done } = transition;
-    let lone_put = appends.is_empty() && inbox_done.is_empty();
+    let lone_put = appends.is_empty() && inbox_done.is_empty() && inbox_put.len() == 1;
     // One append checks its fence before it writes anything; several need a way back.
     let is_several = appends.len() > 1;
     if is_several {
         db.prepare_cached("SAVEPOINT transition")?.execute([])?;
     }
+    let mut stands = Vec::new();
     for append in appends {
+        if let (Some(stand), Fence::After { .. } | Fence::Claim { .. }) = (append.stand, &append.fence) {
+            stands.push((append.run, stand, append.epoch));
+        }
         if let Some(refusal) = write(db, append, interned)? {
             if is_several {
                 db.prepare_cached("ROLLBACK TO transition")?.execute([])?;
@@ -66,6 +70,10 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
     for (run, dedup) in inbox_done {
         db.prepare_cached("UPDATE inbox SET taken = 1, body = x'' WHERE run = ?1 AND dedup = ?2")?
             .execute(params![run.0, dedup])?;
+    }
+    // After the messages were taken: only those that are left make a parking run due at once.
+    for (run, stand, epoch) in stands {
+        stand_at(db, run, stand, epoch)?;
     }
     for item in inbox_put {
         let refusal = put(db, &item)?;
@@ -81,6 +89,7 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
 
 fn write(db: &Connection, append: Append, interned: &mut Interned) -> Result<Option<Refusal>> {
     let Append { run, fence, first, last, epoch, at, body, stand, blobs } = append;
+    let fenced = Ok(Some(Refusal::Fenced { run }));
     let prev = match &fence {
         Fence::Birth(birth) => {
             if let Some(refusal) = born(db, run, first, birth, stand, epoch, at, interned)? {
@@ -90,12 +99,13 @@ fn write(db: &Connection, append: Append, interned: &mut Interned) -> Result<Opt
         }
         Fence::After { prev } | Fence::Claim { prev } => {
             let owner = if matches!(fence, Fence::Claim { .. }) { epoch.checked_sub(1) } else { Some(epoch) };
+            let Some(expected) = owner.zip(first.checked_sub(1)) else { return fenced };
             let found: Option<(u32, u32)> = db
                 .prepare_cached("SELECT epoch, last FROM journal WHERE run = ?1 AND seq = ?2")?
                 .query_row(params![run.0, prev], |r| Ok((r.get(0)?, r.get(1)?)))
                 .optional()?;
-            if found != owner.map(|owner| (owner, first - 1)) {
-                return Ok(Some(Refusal::Fenced { run }));
+            if found != Some(expected) {
+                return fenced;
             }
             *prev
         }
@@ -103,7 +113,7 @@ fn write(db: &Connection, append: Append, interned: &mut Interned) -> Result<Opt
     let insert = "INSERT INTO journal(run, seq, last, prev, epoch, at, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
     let row = params![run.0, first, last, prev, epoch, at.0, body.as_ref()];
     if db.prepare_cached(insert)?.execute(row)? == 0 {
-        return Ok(Some(Refusal::Fenced { run }));
+        return fenced;
     }
     for blob in blobs {
         let hash = blob.hash.as_slice();
@@ -111,9 +121,6 @@ fn write(db: &Connection, append: Append, interned: &mut Interned) -> Result<Opt
             .execute(params![hash, blob.body.as_ref(), at.0])?;
         db.prepare_cached("INSERT INTO blob_refs(run, hash) VALUES(?1, ?2) ON CONFLICT DO NOTHING")?
             .execute(params![run.0, hash])?;
-    }
-    if let Some(stand) = stand.filter(|_| !matches!(fence, Fence::Birth(_))) {
-        stand_at(db, run, stand, epoch)?;
     }
     Ok(None)
 }

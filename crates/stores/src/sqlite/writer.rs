@@ -4,7 +4,7 @@ use crate::sqlite::prune;
 use crate::sqlite::write::{Interned, apply};
 use rusqlite::Connection;
 use std::fs::File;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -22,6 +22,15 @@ pub(super) enum Job {
     Close,
 }
 
+impl Job {
+    /// The store is closed: nothing is written, and whoever submitted it hears so.
+    fn refuse(self) {
+        if let Self::Write(batch, done) = self {
+            done(vec![Receipt::Failed(StoreError::Unavailable("the store is closed".into())); batch.len()]);
+        }
+    }
+}
+
 /// The way to the writer.
 #[derive(Clone)]
 pub(super) struct JobSender(Sender<Job>);
@@ -29,7 +38,9 @@ pub(super) struct JobSender(Sender<Job>);
 impl JobSender {
     /// After closing, whoever waits for an answer learns from the dropped channel that there is none.
     pub fn send(&self, job: Job) {
-        let _ = self.0.send(job);
+        if let Err(SendError(job)) = self.0.send(job) {
+            job.refuse();
+        }
     }
 }
 
@@ -111,6 +122,9 @@ fn run(mut db: Connection, jobs: &Receiver<Job>) {
             }
             Job::Close => break,
         }
+    }
+    for job in jobs.try_iter() {
+        job.refuse();
     }
     if let Err(e) = db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
         tracing::warn!("the write-ahead log was not folded back at the end: {e}");

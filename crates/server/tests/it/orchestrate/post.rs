@@ -18,7 +18,7 @@ async fn a_team_answers_in_one_request() {
         (&body["status"], &body["output"], &body["pattern"]),
         (&json!("completed"), &json!("hello"), &json!("sequential"))
     );
-    assert_eq!((&body["stopped_by"], &body["iterations"]), (&json!("done"), &json!(1)));
+    assert_eq!((&body["stopped_by"], &body["iterations"]), (&json!("completed"), &json!(1)));
     let agents: Vec<_> = body["steps"].as_array().unwrap().iter().map(|s| s["agent"].clone()).collect();
     assert_eq!(agents, ["a", "b"]);
     assert_eq!((&body["steps"][0]["input"], &body["steps"][0]["output"]), (&json!("hello"), &json!("hello")));
@@ -47,7 +47,7 @@ async fn a_team_that_takes_longer_is_found_under_location() {
 #[tokio::test]
 async fn every_wrong_field_is_named_at_once() {
     let client = Client::new().await;
-    let body = json!({"pattern": "sequental", "input": "", "agents": ["nobody", {"name": "a"}],
+    let body = json!({"pattern": "sequental", "input": "", "agents": ["serch", {"name": "a"}],
         "session_id": 7, "options": {"pas": "all", "max_iterations": -1}});
     let found = client.post("/orchestrate?wait=1000", &body).await.detail();
     assert_eq!(
@@ -57,9 +57,17 @@ async fn every_wrong_field_is_named_at_once() {
             "body.pattern: there is no pattern named \"sequental\"; did you mean \"sequential\"?",
             "body.session_id: str type expected",
             "body.input: input must not be empty",
-            "body.agents.0: there is no agent named \"nobody\"; did you mean \"rag\"?",
+            "body.agents.0: there is no agent named \"serch\"; did you mean \"search\"?",
             "body.agents.1.instructions: field required",
+        ]
+    );
+    let body = json!({"pattern": "sequential", "input": "x", "agents": ["llm"], "options": {"pas": "all", "max_iterations": -1}});
+    let found = client.post("/orchestrate", &body).await.detail();
+    assert_eq!(
+        found,
+        [
             "body.options.max_iterations: max_iterations must be an integer from 1 to 1000",
+            "body.options.pas: unknown key \"pas\"; did you mean \"pass\"?"
         ]
     );
     let found = client.post("/orchestrate", &json!({})).await.detail();

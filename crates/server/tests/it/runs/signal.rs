@@ -29,7 +29,7 @@ async fn wrong_signals_and_ended_runs() {
         client.post(&path, &json!({"name": "Bad Name", "pay": 1})).await.detail(),
         [
             "body.name: name must have 1 to 40 characters of a-z, 0-9, _ . -",
-            "body.pay: unknown key \"pay\"; did you mean \"name\"?"
+            "body.pay: unknown key \"pay\"; did you mean \"payload\"?"
         ]
     );
 }

@@ -1,0 +1,87 @@
+//! The suite of the [`Store`] port.
+
+mod append;
+mod birth;
+mod blobs;
+mod claim;
+mod inbox;
+mod prune;
+mod reads;
+mod stands;
+mod transitions;
+mod trial;
+
+use crate::ports::store::Store;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+/// One promise of the port.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Which part of the port.
+    pub topic: &'static str,
+    /// The promise, as a sentence with underscores.
+    pub name: &'static str,
+    run: fn(Arc<dyn Store>) -> BoxFuture<'static, ()>,
+}
+
+impl Case {
+    /// Runs the case on an empty store.
+    ///
+    /// # Errors
+    /// Says which promise was broken and how.
+    pub async fn run(&self, store: Arc<dyn Store>) -> Result<(), String> {
+        let outcome = AssertUnwindSafe((self.run)(store)).catch_unwind().await;
+        outcome.map_err(|panic| format!("{}/{}: {}", self.topic, self.name, message(panic.as_ref())))
+    }
+}
+
+/// Every case, by topic.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    let topics = [
+        append::CASES,
+        birth::CASES,
+        blobs::CASES,
+        claim::CASES,
+        inbox::CASES,
+        prune::CASES,
+        reads::CASES,
+        stands::CASES,
+        transitions::CASES,
+    ];
+    topics.concat()
+}
+
+/// Runs every case on a store of its own.
+///
+/// # Panics
+/// If any case failed, after all of them ran, with a line for each that did.
+pub async fn run_all(make: impl Fn() -> Arc<dyn Store>) {
+    let mut failed = Vec::new();
+    let cases = cases();
+    for case in &cases {
+        failed.extend(case.run(make()).await.err());
+    }
+    assert!(failed.is_empty(), "{} of {} cases failed:\n{}", failed.len(), cases.len(), failed.join("\n"));
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+}
+
+/// A topic's cases: async functions that take a [`trial::Trial`].
+macro_rules! topic {
+    ($topic:literal: $($name:ident),+ $(,)?) => {
+        pub(super) const CASES: &[$crate::conformance::store::Case] = &[$($crate::conformance::store::Case {
+            topic: $topic,
+            name: stringify!($name),
+            run: |store| Box::pin($name($crate::conformance::store::trial::Trial::new(store))),
+        }),+];
+    };
+}
+use topic;

@@ -1,0 +1,3 @@
+//! The stores on real things keep what the ports promise.
+
+mod sqlite;
