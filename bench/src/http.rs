@@ -11,9 +11,11 @@ pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<St
     let mut socket = TcpStream::connect(address).with_context(|| format!("{address} does not answer"))?;
     socket.set_read_timeout(Some(Duration::from_secs(60)))?;
     socket.set_nodelay(true)?;
+    // A body that is absent has no type: some servers refuse one that has.
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
     let length = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{kind}Content-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     socket.write_all(format!("{head}{body}").as_bytes())?;
     let mut answer = Vec::new();
