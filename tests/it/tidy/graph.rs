@@ -79,7 +79,8 @@ fn assert_absent(below: &str, words: &[&str], except: &[&str]) {
 #[test]
 fn time_threads_and_tokio_live_in_the_driver_alone() {
     let words = ["tokio::", "std::thread", "Instant::now", "SystemTime", "HashMap", "HashSet"];
-    assert_absent("crates/engine/src", &words, &["src/driver"]);
+    // The suite races claimants against each other, which takes threads.
+    assert_absent("crates/engine/src", &words, &["src/driver", "src/conformance"]);
     assert_absent("crates/workflows/src", &words, &[]);
 }
 
