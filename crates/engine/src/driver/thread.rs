@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 
 /// Most words handled before what they wrote is submitted.
 const WORDS_MAX: usize = 1_024;
+/// Waiters that are kept without looking for closed ones.
+const WAITERS_MIN: usize = 1_024;
 
 /// How an accepted run is announced.
 pub(crate) type AcceptedTx = oneshot::Sender<Result<Announced, SubmitError>>;
@@ -81,11 +83,23 @@ pub(crate) struct Shard {
     pub mailbox: Mailbox,
     submitters: BTreeMap<RunNo, Submitter>,
     waiters: BTreeMap<RunNo, Vec<oneshot::Sender<(Status, Ended)>>>,
+    /// Beyond so many, the closed ones are thrown out.
+    waiters_max: usize,
 }
 
 impl Shard {
     pub fn new(core: Core, ports: Ports, calls: Calls, offers: Offers, gauge: Arc<Gauge>, mailbox: Mailbox) -> Self {
-        Self { core, ports, calls, offers, gauge, mailbox, submitters: BTreeMap::new(), waiters: BTreeMap::new() }
+        Self {
+            core,
+            ports,
+            calls,
+            offers,
+            gauge,
+            mailbox,
+            submitters: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            waiters_max: WAITERS_MIN,
+        }
     }
 
     /// Runs until `Stop`.
@@ -164,9 +178,8 @@ impl Shard {
                 }
             }
             Word::Wait(run, tell) => {
-                let waiters = self.waiters.entry(run).or_default();
-                waiters.retain(|w| !w.is_closed());
-                waiters.push(tell);
+                self.forget_closed_waiters();
+                self.waiters.entry(run).or_default().push(tell);
             }
             Word::Holds(runs, tell) => {
                 let _ = tell.send(runs.into_iter().filter(|run| self.core.holds(*run)).collect());
@@ -174,6 +187,19 @@ impl Shard {
             Word::Stop => return false,
         }
         true
+    }
+
+    /// Whoever waited for a run that had ended already, or no longer waits, leaves an entry behind. Looked through each time
+    /// their number has doubled, so the work stays in proportion.
+    fn forget_closed_waiters(&mut self) {
+        if self.waiters.len() < self.waiters_max {
+            return;
+        }
+        self.waiters.retain(|_, waiters| {
+            waiters.retain(|w| !w.is_closed());
+            !waiters.is_empty()
+        });
+        self.waiters_max = WAITERS_MIN.max(self.waiters.len() * 2);
     }
 
     fn handle(&mut self, input: Input, now: Time) {

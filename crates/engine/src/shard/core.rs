@@ -104,7 +104,10 @@ impl Core {
             Input::Start(start) => self.start(*start),
             Input::Adopt(adopt) => {
                 let run = adopt.row.run;
-                if !self.runs.contains_key(&run) {
+                if self.runs.contains_key(&run) {
+                    // It is here already: then it was a message that made somebody offer it.
+                    self.with(run, |live, env| live.inbox(env, adopt.inbox));
+                } else {
                     let live = Live::claim(&self.env, *adopt);
                     self.runs.insert(run, live);
                     self.after(run);

@@ -3,5 +3,6 @@
 
 mod activities;
 mod conformance;
+mod core;
 mod driver;
 mod simulation;
