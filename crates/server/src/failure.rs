@@ -97,6 +97,10 @@ pub fn encode(mut response: Response, dialect: Dialect, request_id: &str) -> Res
 fn log(failure: &Failure, request_id: &str) {
     let (class, message) = (failure.class.as_str(), &failure.message);
     match &failure.cause {
+        // The part that is not available says so itself, once; a line for each request would bury it.
+        Some(cause) if failure.class == Class::Unavailable => {
+            tracing::debug!(request_id, class, "request {request_id} was put off: {cause}");
+        }
         Some(cause) => tracing::error!(request_id, class, "request {request_id} failed: {cause}"),
         None => tracing::debug!(request_id, class, "request {request_id} was refused: {message}"),
     }

@@ -228,10 +228,7 @@ impl Shard {
             Output::Abort(id) => self.calls.abort(&id, &self.mailbox),
             Output::Grown(run, seq) => self.ports.bus.wake(run, seq),
             Output::Mail(run) => self.offers.offer(run),
-            Output::Lost { run, why } => {
-                tracing::warn!(run = run.0, "the run left memory and is picked up again: {why}");
-                self.lost(run);
-            }
+            Output::Lost { run, why } => self.lost(run, &why),
             Output::Repeated { run, earlier, id, same } => {
                 let answer = if same {
                     Ok(Announced::Earlier { run: earlier, id })
@@ -274,10 +271,7 @@ impl Shard {
                     None => self.offers.queued(run, priority),
                 }
             }
-            Leave::Lost(run, why) => {
-                tracing::warn!(run = run.0, "the run left memory and is picked up again: {why}");
-                self.lost(run);
-            }
+            Leave::Lost(run, why) => self.lost(run, &why),
             Leave::Spawn(_) => {}
         }
     }
@@ -294,10 +288,14 @@ impl Shard {
     }
 
     /// A write's outcome may be unknown: only the store can say whether a submitted run was accepted.
-    fn lost(&mut self, run: RunNo) {
+    fn lost(&mut self, run: RunNo, why: &str) {
         match self.submitters.remove(&run) {
             Some(submitter) => self.offers.verify(run, submitter.id, submitter.reply),
-            None => self.offers.lost(run),
+            None => {
+                // What threw it out has said so already: the store, or the panic.
+                tracing::debug!(run = run.0, "the run left memory and is picked up again: {why}");
+                self.offers.lost(run);
+            }
         }
     }
 }

@@ -88,6 +88,7 @@ fn run(mut db: Connection, jobs: &Receiver<Job>) {
     db.set_prepared_statement_cache_capacity(64);
     let mut interned = Interned::default();
     let mut next = None;
+    let mut is_failing = false;
     while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
         match job {
             Job::Write(batch, done) => {
@@ -106,14 +107,17 @@ fn run(mut db: Connection, jobs: &Receiver<Job>) {
                         Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                     }
                 }
-                commit(&mut db, batches, &mut interned);
+                let failed = commit(&mut db, batches, &mut interned);
+                tell_change(&mut is_failing, failed.as_ref());
             }
             Job::Prune(runs, tell) => {
                 let _ = tell.send(prune::remove(&mut db, &runs).map_err(|e| error(&e)));
             }
             Job::Probe(tell) => {
+                // Some pages, so that a disk with room for a single row does not pass for one that takes work.
                 let wrote = db.execute_batch(
-                    "BEGIN IMMEDIATE; INSERT INTO meta VALUES('probed', 1) ON CONFLICT DO UPDATE SET value = value + 1; COMMIT;",
+                    "BEGIN IMMEDIATE; INSERT INTO meta VALUES('probed', zeroblob(32768)) ON CONFLICT DO UPDATE SET value = excluded.value;
+                     COMMIT; UPDATE meta SET value = 1 WHERE key = 'probed';",
                 );
                 if wrote.is_err() && !db.is_autocommit() {
                     let _ = db.execute_batch("ROLLBACK");
@@ -132,7 +136,7 @@ fn run(mut db: Connection, jobs: &Receiver<Job>) {
 }
 
 /// Applies batches in one transaction and tells each what became of it.
-fn commit(db: &mut Connection, batches: Vec<(Vec<Transition>, Done)>, interned: &mut Interned) {
+fn commit(db: &mut Connection, batches: Vec<(Vec<Transition>, Done)>, interned: &mut Interned) -> Option<Receipt> {
     let sizes: Vec<usize> = batches.iter().map(|(batch, _)| batch.len()).collect();
     let (batches, dones): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
     let mut receipts = Vec::new();
@@ -150,8 +154,7 @@ fn commit(db: &mut Connection, batches: Vec<(Vec<Transition>, Done)>, interned: 
         },
         Err(e) => Some(Receipt::Failed(error(&e))),
     };
-    if let Some(fate) = fate {
-        tracing::error!(?fate, "a commit failed");
+    if let Some(fate) = fate.clone() {
         if !db.is_autocommit() {
             let _ = db.execute_batch("ROLLBACK");
         }
@@ -162,6 +165,19 @@ fn commit(db: &mut Connection, batches: Vec<(Vec<Transition>, Done)>, interned: 
     for (done, size) in dones.into_iter().zip(sizes) {
         done(receipts.by_ref().take(size).collect());
     }
+    fate
+}
+
+/// One line when commits begin to fail and one when they succeed again: a full disk must not fill the log as well.
+fn tell_change(is_failing: &mut bool, failed: Option<&Receipt>) {
+    match failed {
+        Some(fate) if !*is_failing => {
+            tracing::error!(?fate, "the store cannot be written; nothing new is accepted until it can")
+        }
+        None if *is_failing => tracing::warn!("the store can be written again"),
+        _ => {}
+    }
+    *is_failing = failed.is_some();
 }
 
 /// An SQLite error as the port's.
