@@ -1,16 +1,19 @@
 # `make` lists what there is. Logic lives in Rust tests, not here.
 .PHONY: help dev test fast sim accept chaos bench fmt lint
 CARGO ?= cargo
+BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/tutti
+# Where it may: a fresh Debian has no package lists yet.
+install = { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq $(1); } >/dev/null 2>&1
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-dev: ## run the server from source
+dev: cc ## run the server from source
 	$(CARGO) run -p tutti -- serve
 
 test: cc ## every test: unit, conformance, simulation, acceptance, kill -9
 	$(CARGO) build --locked -p tutti -p tutti-tests --bins
-	TUTTI_BIN=$(CURDIR)/target/debug/tutti $(CARGO) test --workspace --locked --no-fail-fast
+	TUTTI_BIN=$(BUILT) $(CARGO) test --workspace --locked --no-fail-fast
 
 fast: cc ## unit tests and a short simulation: no network, under a minute
 	TUTTI_SEEDS=200 $(CARGO) test --locked -p tutti-engine -p tutti-stores -p tutti-workflows -p tutti-app
@@ -20,27 +23,27 @@ sim: cc ## twenty thousand stories with crashes, stolen runs and unknown commits
 
 accept: cc ## the real binary over HTTP
 	$(CARGO) build --locked -p tutti -p tutti-tests --bins
-	TUTTI_BIN=$(CURDIR)/target/debug/tutti $(CARGO) test --locked -p tutti-tests --test it -- acceptance
+	TUTTI_BIN=$(BUILT) $(CARGO) test --locked -p tutti-tests --test it -- acceptance
 
 chaos: cc ## the real binary killed at random under load
 	$(CARGO) build --locked -p tutti -p tutti-tests --bins
-	TUTTI_BIN=$(CURDIR)/target/debug/tutti $(CARGO) test --locked -p tutti-tests --test it -- chaos --nocapture
+	TUTTI_BIN=$(BUILT) $(CARGO) test --locked -p tutti-tests --test it -- chaos --nocapture
 
 bench: cc ## the release binary beside the ceiling probe; writes target/bench.json
-	@command -v wrk >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -qq wrk >/dev/null 2>&1; } || true
+	@command -v wrk >/dev/null || $(call install,wrk) || true
 	$(CARGO) build --release --locked -p tutti
 	$(CARGO) run --release --locked -p tutti-bench
 
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-lint: ## format check, and clippy with warnings denied
+lint: cc ## format check, and clippy with warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Bundled SQLite and the TLS library are C.
 cc:
 	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing; install Rust 1.95"; exit 1; }
-	@command -v cc >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -qq gcc libc6-dev >/dev/null 2>&1; } || \
+	@command -v cc >/dev/null || $(call install,gcc libc6-dev) || \
 		{ echo "make: a C compiler is missing; install gcc and libc6-dev"; exit 1; }
 .PHONY: cc

@@ -28,11 +28,29 @@ fn metadata() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Files that git tracks.
+/// Files that git tracks; in an unpacked archive, every file outside of what building leaves behind.
 fn tracked() -> Vec<PathBuf> {
-    let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().unwrap();
-    let names = String::from_utf8(output.stdout).unwrap();
-    names.split('\0').filter(|n| !n.is_empty()).map(PathBuf::from).filter(|p| root().join(p).exists()).collect()
+    let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
+    let names = output.map(|o| String::from_utf8(o.stdout).unwrap()).unwrap_or_default();
+    let mut files: Vec<_> = names.split('\0').filter(|n| !n.is_empty()).map(PathBuf::from).collect();
+    files.retain(|p| exists(p));
+    if files.is_empty() {
+        walk(Path::new(""), &mut files);
+    }
+    // Without this, a check over no files would pass.
+    assert!(files.contains(&PathBuf::from("Cargo.lock")), "Cargo.lock is not tracked");
+    files
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(root().join(folder)).unwrap().flatten() {
+        let name = entry.file_name();
+        let path = folder.join(&name);
+        if name == "target" || name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if entry.file_type().unwrap().is_dir() { walk(&path, files) } else { files.push(path) }
+    }
 }
 
 /// Rust files below a folder, with their text.
@@ -45,9 +63,36 @@ fn sources(below: &str) -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// A file's text without its unit tests, which may use what the code may not.
-fn without_tests(text: &str) -> &str {
-    text.split("\n#[cfg(test)]").next().unwrap_or(text)
+/// A file's numbered lines without the items under `#[cfg(test)]`, which may use what the code may not. rustfmt sees to
+/// it that an item ends with a line that is not indented.
+fn without_tests(text: &str) -> Vec<(usize, &str)> {
+    let mut is_test = false;
+    let mut kept = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if line == "#[cfg(test)]" {
+            is_test = true;
+        } else if !is_test {
+            kept.push((index + 1, line));
+        } else if !line.starts_with([' ', '#']) && line.ends_with([';', '}']) {
+            is_test = false;
+        }
+    }
+    kept
+}
+
+/// A line without its comment; the slashes of an address begin none.
+fn code_of(line: &str) -> &str {
+    let begins = line.match_indices("//").map(|(at, _)| at).find(|&at| !line[..at].ends_with(':'));
+    begins.map_or(line, |at| &line[..at])
+}
+
+#[test]
+fn code_after_tests_is_still_code() {
+    let text = "use a;\n#[cfg(test)]\nmod tests;\nfn one() {}\n\n#[cfg(test)]\n#[allow(x)]\nmod more {\n    fn two() {}\n}\nfn three() {}";
+    let kept: Vec<_> = without_tests(text).into_iter().filter(|(_, line)| !line.is_empty()).collect();
+    assert_eq!(kept, [(1, "use a;"), (4, "fn one() {}"), (11, "fn three() {}")]);
+    assert_eq!(code_of(r#"let a = "http://b"; // c"#), r#"let a = "http://b"; "#);
+    assert_eq!(code_of("/// only words"), "");
 }
 
 fn exists(path: impl AsRef<Path>) -> bool {

@@ -1,6 +1,6 @@
 //! Who may name whom.
 
-use super::{metadata, sources, without_tests};
+use super::{code_of, metadata, sources, without_tests};
 use std::collections::BTreeMap;
 
 /// What each crate of ours may depend on; tests' own dependencies are free.
@@ -28,14 +28,23 @@ const WALLS: &[(&str, &[&str])] = &[
     ("anyhow", &["tutti", "tutti-tests", "tutti-bench"]),
 ];
 
-fn dependencies() -> BTreeMap<String, Vec<String>> {
+/// What a crate does without, beyond the walls.
+const NEVER: &[(&str, &[&str])] = &[
+    ("tutti-workflows", &["tokio", "http", "jiff", "time", "chrono", "uuid", "rand"]),
+    ("tutti-app", &["http"]),
+    ("tutti-stores", &["http"]),
+];
+
+/// What each crate of ours depends on by its manifest: to run, or with what only its tests need.
+fn dependencies(with_tests: bool) -> BTreeMap<String, Vec<String>> {
     let metadata = metadata();
     let members = metadata["workspace_members"].as_array().unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let ours = packages.iter().filter(|p| members.contains(&p["id"]));
     ours.map(|p| {
-        let normal = p["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
-        let names = normal.map(|d| d["name"].as_str().unwrap().to_owned()).collect();
+        let all = p["dependencies"].as_array().unwrap().iter();
+        let counted = all.filter(|d| with_tests || d["kind"].as_str() != Some("dev"));
+        let names = counted.map(|d| d["name"].as_str().unwrap().to_owned()).collect();
         (p["name"].as_str().unwrap().to_owned(), names)
     })
     .collect()
@@ -43,7 +52,7 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn each_crate_names_only_what_stands_to_its_right() {
-    for (name, found) in dependencies() {
+    for (name, found) in dependencies(false) {
         let allowed =
             ARROWS.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name} is in no row of ARROWS")).1;
         let ours: Vec<_> = found.iter().filter(|d| ARROWS.iter().any(|(n, _)| n == d)).collect();
@@ -52,8 +61,23 @@ fn each_crate_names_only_what_stands_to_its_right() {
 }
 
 #[test]
+fn what_looks_from_outside_names_nothing_of_ours() {
+    let all = dependencies(true);
+    for name in ["tutti-tests", "tutti-bench"] {
+        let ours: Vec<_> = all[name].iter().filter(|d| all.contains_key(*d)).collect();
+        assert!(ours.is_empty(), "{name} looks at the binary from outside, it names {ours:?}");
+    }
+}
+
+#[test]
 fn heavy_dependencies_stay_behind_their_walls() {
-    for (name, found) in dependencies() {
+    let all = dependencies(false);
+    for (name, never) in NEVER {
+        for crate_name in all[*name].iter().filter(|d| never.contains(&d.as_str())) {
+            panic!("{name} names {crate_name}; it does without");
+        }
+    }
+    for (name, found) in all {
         for (crate_name, allowed) in WALLS {
             let names_it = found.iter().any(|d| d == crate_name);
             assert!(!names_it || allowed.contains(&name.as_str()), "{name} names {crate_name}; only {allowed:?} may");
@@ -67,10 +91,9 @@ fn assert_absent(below: &str, words: &[&str], except: &[&str]) {
         if except.iter().any(|e| path.contains(e)) || path.ends_with("tests.rs") {
             continue;
         }
-        for (line, text) in without_tests(&text).lines().enumerate() {
-            let code = text.split("//").next().unwrap_or(text);
+        for (number, line) in without_tests(&text) {
             for word in words {
-                assert!(!code.contains(word), "{path}:{} names {word}", line + 1);
+                assert!(!code_of(line).contains(word), "{path}:{number} names {word}");
             }
         }
     }

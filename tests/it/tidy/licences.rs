@@ -4,12 +4,15 @@ use super::{metadata, root};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use toml::Table;
 
-/// The words between the brackets of `allow` in `deny.toml`.
+fn deny() -> Table {
+    std::fs::read_to_string(root().join("deny.toml")).unwrap().parse().unwrap()
+}
+
 fn allowed() -> BTreeSet<String> {
-    let text = std::fs::read_to_string(root().join("deny.toml")).unwrap();
-    let list = text.split("allow = [").nth(1).unwrap().split(']').next().unwrap();
-    list.split('"').skip(1).step_by(2).map(String::from).collect()
+    let list = deny()["licenses"]["allow"].clone();
+    list.try_into().unwrap()
 }
 
 /// Whether an SPDX expression (AND, OR, WITH, parentheses, and the old `/` for OR) can be met.
@@ -17,7 +20,8 @@ fn is_met(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
-    either(&words, &mut at, allowed)
+    let met = either(&words, &mut at, allowed);
+    met && at == words.len()
 }
 
 fn either(words: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
@@ -43,8 +47,9 @@ fn one(words: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
     *at += 1;
     if *word == "(" {
         let met = either(words, at, allowed);
+        let is_closed = words.get(*at) == Some(&")");
         *at += 1;
-        return met;
+        return met && is_closed;
     }
     // An exception only ever permits more.
     if words.get(*at) == Some(&"WITH") {
@@ -80,7 +85,8 @@ fn expressions_are_read() {
     {
         assert!(is_met(good, &allowed), "{good}");
     }
-    for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Zlib) AND GPL-2.0", ""] {
+    for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Zlib) AND GPL-2.0", "MIT GPL-3.0", "(MIT", "MIT)", "MIT AND", ""]
+    {
         assert!(!is_met(bad, &allowed), "{bad}");
     }
 }
@@ -95,14 +101,15 @@ fn advisories_are_met_where_they_are_known() {
         println!("advisories: skipped, no RustSec database on this machine");
         return;
     };
-    let metadata = metadata();
+    let (metadata, ignored) = (metadata(), ignored());
     let mut open = Vec::new();
     for package in packages(&metadata) {
         let folder = database.join("crates").join(package["name"].as_str().unwrap());
         let version: semver::Version = package["version"].as_str().unwrap().parse().unwrap();
         for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let text = std::fs::read_to_string(file.path()).unwrap();
-            if concerns(&text, &version) {
+            let is_ignored = file.path().file_stem().is_some_and(|id| ignored.contains(&*id.to_string_lossy()));
+            if !is_ignored && concerns(&text, &version) {
                 open.push(format!("{} {version}: {}", package["name"], file.path().display()));
             }
         }
@@ -110,22 +117,44 @@ fn advisories_are_met_where_they_are_known() {
     assert!(open.is_empty(), "open advisories: {open:#?}");
 }
 
-/// Whether an advisory's front matter leaves a version unpatched. Notices without a `[versions]` list concern nobody.
+/// Ids that `deny.toml` sets aside, each with its reason.
+fn ignored() -> BTreeSet<String> {
+    let deny = deny();
+    let rows = deny["advisories"]["ignore"].as_array().unwrap();
+    let text = |row: &toml::Value, key: &str| {
+        let text = row.get(key).and_then(toml::Value::as_str).map(String::from);
+        text.unwrap_or_else(|| {
+            panic!("deny.toml: an ignored advisory is {{ id = \"RUSTSEC-…\", reason = \"…\" }}, not {row}")
+        })
+    };
+    rows.iter().map(|row| (text(row, "reason"), text(row, "id")).1).collect()
+}
+
+/// Whether an advisory's front matter leaves a version unpatched. Notices (unmaintained and the like) and withdrawn ones
+/// concern nobody; one that cannot be read concerns everybody.
 fn concerns(advisory: &str, version: &semver::Version) -> bool {
-    if advisory.contains("informational =") || advisory.contains("withdrawn =") {
+    let front = advisory.split("```toml").nth(1).and_then(|t| t.split("\n```").next());
+    let Some(front) = front.and_then(|f| f.parse::<Table>().ok()) else { return true };
+    let is_set = |key| front.get("advisory").and_then(|a| a.get(key)).is_some();
+    if is_set("informational") || is_set("withdrawn") {
         return false;
     }
-    let ranges = |key: &str| -> Vec<semver::VersionReq> {
-        let list = advisory.lines().find_map(|l| l.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
-        list.unwrap_or_default().split('"').skip(1).step_by(2).filter_map(|r| r.parse().ok()).collect()
+    let is_within = |key| {
+        let ranges = front.get("versions").and_then(|v| v.get(key)).and_then(toml::Value::as_array);
+        let ranges = ranges.into_iter().flatten().filter_map(|r| r.as_str()?.parse::<semver::VersionReq>().ok());
+        ranges.into_iter().any(|r| r.matches(version))
     };
-    let is_safe = ranges("patched").iter().chain(&ranges("unaffected")).any(|r| r.matches(version));
-    advisory.contains("[versions]") && !is_safe
+    !is_within("patched") && !is_within("unaffected")
 }
 
 #[test]
 fn an_advisory_concerns_unpatched_versions_only() {
-    let text = "[advisory]\nid = \"RUSTSEC-2020-0001\"\n[versions]\npatched = [\">= 1.2.3\", \"^0.9.7\"]\nunaffected = [\"< 0.5\"]\n";
-    let concerns = |v: &str| concerns(text, &v.parse().unwrap());
-    assert!(concerns("1.2.2") && concerns("0.8.0") && !concerns("1.2.3") && !concerns("0.9.8") && !concerns("0.4.0"));
+    let front = "id = \"RUSTSEC-2020-0001\"\n[versions]\npatched = [\n  \">= 1.2.3\",\n  \"^0.9.7\",\n]\nunaffected = [\"< 0.5\"]";
+    // Words in the prose are no front matter.
+    let text = format!("```toml\n[advisory]\n{front}\n```\n# Title\nwithdrawn = no\n");
+    let of = |v: &str| concerns(&text, &v.parse().unwrap());
+    assert!(of("1.2.2") && of("0.8.0") && !of("1.2.3") && !of("0.9.8") && !of("0.4.0"));
+    let notice = format!("```toml\n[advisory]\ninformational = \"unmaintained\"\n{front}\n```\n");
+    assert!(!concerns(&notice, &"1.2.2".parse().unwrap()));
+    assert!(concerns("no front matter", &"1.2.2".parse().unwrap()));
 }
