@@ -1,18 +1,30 @@
 //! Retention: ended runs leave, oldest first, with all that hangs on them, in chunks between commits.
 
-use rusqlite::{Connection, Result, params};
+use crate::sqlite::read;
+use rusqlite::{Connection, Params, Result, params};
 use tutti_engine::ports::store::Prune;
-use tutti_engine::run::RunNo;
+use tutti_engine::run::{RunNo, Status};
 
-/// The runs of the next chunk.
+/// The runs of the next chunk: those beyond the number to keep, then those that are too old.
 pub(super) fn candidates(db: &Connection, prune: Prune) -> Result<Vec<RunNo>> {
-    let ended: i64 = db.query_row("SELECT count(*) FROM runs WHERE status BETWEEN 3 AND 6", [], |r| r.get(0))?;
-    let surplus = ended.saturating_sub(i64::try_from(prune.keep_max).unwrap_or(i64::MAX)).max(0);
-    let sql = "SELECT run FROM (SELECT run, ended_at, row_number() OVER (ORDER BY run) AS n FROM runs WHERE status BETWEEN 3 AND 6)
-        WHERE n <= ?1 OR ended_at < ?2 ORDER BY run LIMIT ?3";
-    db.prepare_cached(sql)?
-        .query_map(params![surplus, prune.ended_before.0, prune.limit], |r| Ok(RunNo(r.get(0)?)))?
-        .collect()
+    let counts = read::counts(db)?;
+    let ended: u64 = Status::ALL.iter().filter(|s| s.is_terminal()).map(|s| counts[usize::from(s.code())]).sum();
+    let limit = u64::from(prune.limit);
+    let surplus = ended.saturating_sub(prune.keep_max).min(limit);
+    let oldest = "SELECT run FROM runs WHERE status BETWEEN 3 AND 6 ORDER BY run LIMIT ?1";
+    let mut runs = numbers(db, oldest, params![surplus.cast_signed()])?;
+    let room = limit.saturating_sub(runs.len() as u64);
+    if room > 0 {
+        let last = runs.last().map_or(i64::MIN, |run| run.0);
+        let old =
+            "SELECT run FROM runs WHERE status BETWEEN 3 AND 6 AND ended_at < ?1 AND run > ?2 ORDER BY run LIMIT ?3";
+        runs.extend(numbers(db, old, params![prune.ended_before.0, last, room.cast_signed()])?);
+    }
+    Ok(runs)
+}
+
+fn numbers(db: &Connection, sql: &str, values: impl Params) -> Result<Vec<RunNo>> {
+    db.prepare_cached(sql)?.query_map(values, |r| Ok(RunNo(r.get(0)?)))?.collect()
 }
 
 /// Removes runs. Numbers are never used again, so the highest is remembered.

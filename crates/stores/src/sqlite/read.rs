@@ -3,7 +3,8 @@
 use crate::sqlite::open;
 use crate::sqlite::writer::error;
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow, params, params_from_iter};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use tutti_engine::ports::store::{InboxItem, ListRuns, OpenRun, Row, RunRow, StoreError, StoreStats};
@@ -36,9 +37,10 @@ impl Readers {
     }
 }
 
+/// `CROSS` keeps SQLite from starting at the other end.
 const RUN: &str =
     "SELECT run, id, names.text, version, tenant, user, priority, parent, session, status, due_at, ended_at
-    FROM runs JOIN names ON names.name = runs.workflow JOIN owners USING(owner) WHERE ";
+    FROM runs CROSS JOIN names ON names.name = runs.workflow CROSS JOIN owners USING(owner) WHERE ";
 
 fn run_row(r: &SqlRow<'_>) -> Result<RunRow> {
     Ok(RunRow {
@@ -105,10 +107,14 @@ pub(super) fn inbox(db: &Connection, run: RunNo) -> Result<Vec<InboxItem>> {
         .collect()
 }
 
+/// `status <> 3` lets SQLite use the index that leaves the completed out.
+const OPEN_RUNS: &str = "SELECT run, id, status, priority, due_at FROM runs WHERE status = 0 AND status <> 3 AND run > ?2
+    UNION ALL SELECT run, id, status, priority, due_at FROM runs WHERE status = 1 AND status <> 3 AND run > ?2
+    UNION ALL SELECT run, id, status, priority, due_at FROM runs INDEXED BY runs_due WHERE status = 2 AND due_at <= ?1 AND run > ?2
+    ORDER BY run LIMIT ?3";
+
 pub(super) fn open_runs(db: &Connection, now: Time, after: RunNo, limit: u32) -> Result<Vec<OpenRun>> {
-    let sql = "SELECT run, id, status, priority, due_at FROM runs INDEXED BY runs_open
-        WHERE status < 3 AND run > ?2 AND (status < 2 OR due_at <= ?1) ORDER BY run LIMIT ?3";
-    db.prepare_cached(sql)?
+    db.prepare_cached(OPEN_RUNS)?
         .query_map(params![now.0, after.0, limit], |r| {
             Ok(OpenRun {
                 run: RunNo(r.get(0)?),
@@ -121,34 +127,80 @@ pub(super) fn open_runs(db: &Connection, now: Time, after: RunNo, limit: u32) ->
         .collect()
 }
 
+const NEXT_DUE: &str =
+    "SELECT due_at FROM runs INDEXED BY runs_due WHERE due_at > ?1 AND status IN (0, 2) ORDER BY due_at LIMIT 1";
+
 pub(super) fn next_due(db: &Connection, now: Time) -> Result<Option<Time>> {
-    let sql = "SELECT min(due_at) FROM runs INDEXED BY runs_open WHERE status < 3 AND status <> 1 AND due_at > ?1";
-    db.prepare_cached(sql)?.query_row([now.0], |r| Ok(r.get::<_, Option<i64>>(0)?.map(Time)))
+    db.prepare_cached(NEXT_DUE)?.query_row([now.0], |r| Ok(Time(r.get(0)?))).optional()
+}
+
+/// The question's text and values; `None` when it names a word that no run has.
+fn list_sql(db: &Connection, query: &ListRuns) -> Result<Option<(String, Vec<Value>)>> {
+    let mut sql = format!("{RUN} run < ?");
+    let mut values = vec![Value::from(query.before.map_or(i64::MAX, |r| r.0))];
+    let mut only = |condition: &str, value: Value| {
+        sql.push_str(" AND ");
+        sql.push_str(condition);
+        values.push(value);
+    };
+    // Words become their numbers first: a number is looked up in an index, a joined text is not.
+    match (&query.tenant, &query.user) {
+        (Some(tenant), Some(user)) => {
+            let number = "SELECT owner FROM owners WHERE tenant = ?1 AND user = ?2";
+            let owner: Option<i64> = db.prepare_cached(number)?.query_row([tenant, user], |r| r.get(0)).optional()?;
+            let Some(owner) = owner else { return Ok(None) };
+            only("runs.owner = ?", owner.into());
+        }
+        (Some(tenant), None) => only("tenant = ?", tenant.clone().into()),
+        (None, Some(user)) => only("user = ?", user.clone().into()),
+        (None, None) => {}
+    }
+    if let Some(workflow) = &query.workflow {
+        let number = "SELECT name FROM names WHERE text = ?1";
+        let name: Option<i64> = db.prepare_cached(number)?.query_row([workflow], |r| r.get(0)).optional()?;
+        let Some(name) = name else { return Ok(None) };
+        only("workflow = ?", name.into());
+    }
+    match query.status {
+        Some(Status::Completed) => only("status = ?", i64::from(Status::Completed.code()).into()),
+        Some(status) => only("status <> 3 AND status = ?", i64::from(status.code()).into()),
+        None => {}
+    }
+    sql.push_str(" ORDER BY run DESC LIMIT ?");
+    values.push(i64::from(query.limit).into());
+    Ok(Some((sql, values)))
 }
 
 pub(super) fn list(db: &Connection, query: &ListRuns) -> Result<Vec<RunRow>> {
-    let sql = format!(
-        "{RUN} (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR user = ?2) AND (?3 IS NULL OR status = ?3)
-         AND (?4 IS NULL OR names.text = ?4) AND (?5 IS NULL OR run < ?5) ORDER BY run DESC LIMIT ?6"
-    );
-    let status = query.status.map(Status::code);
-    let before = query.before.map(|r| r.0);
-    db.prepare_cached(&sql)?
-        .query_map(params![query.tenant, query.user, status, query.workflow, before, query.limit], run_row)?
-        .collect()
+    let Some((sql, values)) = list_sql(db, query)? else { return Ok(Vec::new()) };
+    db.prepare_cached(&sql)?.query_map(params_from_iter(values), run_row)?.collect()
 }
 
-pub(super) fn stats(db: &Connection) -> Result<StoreStats> {
+/// Counts the rows of the narrowest index and of the one without the completed: exact, and no table is read.
+const COUNTS: &str = "SELECT status, count(*) FROM runs WHERE status <> 3 GROUP BY status
+    UNION ALL SELECT 3, (SELECT count(*) FROM runs) - (SELECT count(*) FROM runs WHERE status <> 3)";
+
+/// Runs by status.
+pub(super) fn counts(db: &Connection) -> Result<[u64; 8]> {
     let mut runs = [0; 8];
-    let mut counts = db.prepare_cached("SELECT status, count(*) FROM runs GROUP BY status")?;
+    let mut counts = db.prepare_cached(COUNTS)?;
     for count in counts.query_map([], |r| Ok((r.get::<_, u8>(0)?, r.get::<_, i64>(1)?)))? {
         let (code, n) = count?;
         if let Some(slot) = runs.get_mut(usize::from(code)) {
             *slot = n.cast_unsigned();
         }
     }
+    Ok(runs)
+}
+
+pub(super) fn stats(db: &Connection) -> Result<StoreStats> {
     let bytes: i64 =
         db.query_row("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()", [], |r| r.get(0))?;
     let schema = db.query_row("PRAGMA user_version", [], |r| r.get(0))?;
-    Ok(StoreStats { name: format!("SQLite {}", rusqlite::version()), schema, bytes: bytes.cast_unsigned(), runs })
+    Ok(StoreStats {
+        name: format!("SQLite {}", rusqlite::version()),
+        schema,
+        bytes: bytes.cast_unsigned(),
+        runs: counts(db)?,
+    })
 }
