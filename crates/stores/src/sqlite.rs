@@ -1,14 +1,16 @@
 //! SQLite: one file, one writer thread with group commit, a few readers. The default store.
 
+mod log;
 mod open;
+mod place;
 mod prune;
 mod read;
+mod transaction;
 mod write;
 mod writer;
 
 pub use open::OpenError;
 
-use open::Opened;
 use read::Readers;
 use rusqlite::Connection;
 use std::path::Path;
@@ -18,7 +20,7 @@ use tutti_engine::ports::store::{
     Done, InboxItem, ListRuns, OpenRun, Prune, Read, Row, RunRow, Store, StoreError, StoreStats, Transition,
 };
 use tutti_engine::run::{RunId, RunNo, Time};
-use writer::{Job, Writer};
+use writer::{Job, Writer, closed};
 
 /// The store in one SQLite file. Closing waits for what was submitted; so does dropping it.
 pub struct SqliteStore {
@@ -32,10 +34,10 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`] says in one line what is in the way and what to do.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        let Opened { writer, file, lock } = open::open(dir)?;
-        let writer =
-            Writer::start(writer, lock).map_err(|e| OpenError::Io { dir: dir.into(), reason: e.to_string() })?;
-        Ok(Self { readers: Arc::new(Readers::new(file)), writer })
+        let opened = open::open(dir)?;
+        let readers = Arc::new(Readers::new(opened.file.clone()));
+        let writer = Writer::start(opened).map_err(|e| OpenError::Io { dir: dir.into(), reason: e.to_string() })?;
+        Ok(Self { readers, writer })
     }
 
     /// Writes what was submitted, then closes the file.
@@ -47,20 +49,14 @@ impl SqliteStore {
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Read<T> {
-        let readers = Arc::clone(&self.readers);
-        Box::pin(async move {
-            let joined = tokio::task::spawn_blocking(move || readers.with(ask)).await;
-            joined.unwrap_or_else(|e| Err(StoreError::Unavailable(e.to_string())))
-        })
+        Box::pin(Arc::clone(&self.readers).ask(ask))
     }
 
     /// Has the writer do something between two commits.
     fn ask<T: Send + 'static>(&self, job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job) -> Read<T> {
         let (tell, told) = oneshot::channel();
         self.writer.send(job(tell));
-        Box::pin(
-            async move { told.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store is closed".into()))) },
-        )
+        Box::pin(async move { told.await.unwrap_or_else(|_| Err(closed())) })
     }
 }
 
@@ -123,7 +119,7 @@ impl Store for SqliteStore {
                 return Ok(runs.len() as u64);
             }
             sender.send(Job::Prune(runs, tell));
-            told.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store is closed".into())))
+            told.await.unwrap_or_else(|_| Err(closed()))
         })
     }
 

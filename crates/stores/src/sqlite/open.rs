@@ -1,5 +1,6 @@
 //! Opening the file: alone, writable, and not newer than this program.
 
+use crate::sqlite::{log, place};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -59,10 +60,15 @@ pub enum OpenError {
     },
 }
 
+/// How long to wait for whoever else has the file: a backup, a shell.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
 /// An open store.
 pub(super) struct Opened {
     pub writer: Connection,
     pub file: PathBuf,
+    /// The write-ahead log.
+    pub log: PathBuf,
     /// Held as long as the writer lives.
     pub lock: File,
 }
@@ -73,16 +79,28 @@ pub(super) fn open(dir: &Path) -> Result<Opened, OpenError> {
     let file = dir.join("tutti.db");
     let failed = |e: rusqlite::Error| sql(dir, &e);
     let mut writer = Connection::open(&file).map_err(failed)?;
-    writer.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    writer.busy_timeout(BUSY).map_err(failed)?;
     // FULL: a commit is on disk before anybody hears of it. The log is folded back every 16 MiB, off nobody's critical path
     // but the one commit that meets it.
-    let settings = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;
-        PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000;";
-    writer.execute_batch(settings).map_err(failed)?;
+    let settings = format!(
+        "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit={};
+        PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000;",
+        log::BYTES_MAX
+    );
+    let mode: String = writer.query_row("PRAGMA journal_mode=WAL", [], |r| r.get(0)).map_err(failed)?;
+    if mode != "wal" {
+        let reason = "its file system cannot share memory between readers and a writer; use a local disk".into();
+        return Err(OpenError::Io { dir: dir.into(), reason });
+    }
+    writer.execute_batch(&settings).map_err(failed)?;
     migrate(dir, &mut writer)?;
     // An empty write: a full or read-only disk is better met now than by the first caller.
     writer.execute_batch("BEGIN IMMEDIATE; INSERT INTO meta VALUES('opened', 1) ON CONFLICT DO UPDATE SET value = value + 1; COMMIT;").map_err(failed)?;
-    Ok(Opened { writer, file, lock })
+    if let Some(doubt) = place::doubt(dir) {
+        tracing::warn!("data directory {dir:?} {doubt}");
+    }
+    let log = dir.join("tutti.db-wal");
+    Ok(Opened { writer, file, log, lock })
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {
@@ -114,7 +132,7 @@ fn migrate(dir: &Path, db: &mut Connection) -> Result<(), OpenError> {
 pub(super) fn reader(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let reader = Connection::open_with_flags(file, flags)?;
-    reader.busy_timeout(Duration::from_secs(5))?;
+    reader.busy_timeout(BUSY)?;
     reader.execute_batch("PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000;")?;
     reader.set_prepared_statement_cache_capacity(32);
     Ok(reader)

@@ -28,9 +28,8 @@ fn numbers(db: &Connection, sql: &str, values: impl Params) -> Result<Vec<RunNo>
 }
 
 /// Removes runs. Numbers are never used again, so the highest is remembered.
-pub(super) fn remove(db: &mut Connection, runs: &[RunNo]) -> Result<u64> {
-    let change = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    change.execute(
+pub(super) fn remove(db: &Connection, runs: &[RunNo]) -> Result<u64> {
+    db.execute(
         "INSERT INTO meta SELECT 'next_run', coalesce(max(run), 0) + 1 FROM runs WHERE true
          ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
         [],
@@ -38,21 +37,18 @@ pub(super) fn remove(db: &mut Connection, runs: &[RunNo]) -> Result<u64> {
     let mut removed = 0;
     for run in runs {
         // It may have been opened again since it was chosen.
-        removed += change
-            .prepare_cached("DELETE FROM runs WHERE run = ?1 AND status BETWEEN 3 AND 6")?
-            .execute([run.0])? as u64;
+        removed +=
+            db.prepare_cached("DELETE FROM runs WHERE run = ?1 AND status BETWEEN 3 AND 6")?.execute([run.0])? as u64;
         let gone = "SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM runs WHERE run = ?1)";
         for table in ["journal", "inbox", "once"] {
-            change.prepare_cached(&format!("DELETE FROM {table} WHERE run IN ({gone})"))?.execute([run.0])?;
+            db.prepare_cached(&format!("DELETE FROM {table} WHERE run IN ({gone})"))?.execute([run.0])?;
         }
-        change
-            .prepare_cached(&format!(
-                "DELETE FROM blobs WHERE hash IN (SELECT hash FROM blob_refs WHERE run IN ({gone}))
+        db.prepare_cached(&format!(
+            "DELETE FROM blobs WHERE hash IN (SELECT hash FROM blob_refs WHERE run IN ({gone}))
                  AND NOT EXISTS (SELECT 1 FROM blob_refs WHERE hash = blobs.hash AND run <> ?1)"
-            ))?
-            .execute([run.0])?;
-        change.prepare_cached(&format!("DELETE FROM blob_refs WHERE run IN ({gone})"))?.execute([run.0])?;
+        ))?
+        .execute([run.0])?;
+        db.prepare_cached(&format!("DELETE FROM blob_refs WHERE run IN ({gone})"))?.execute([run.0])?;
     }
-    change.commit()?;
     Ok(removed)
 }

@@ -1,38 +1,53 @@
 //! Questions, one function each, on connections that only read.
 
 use crate::sqlite::open;
-use crate::sqlite::writer::error;
+use crate::sqlite::transaction::error;
 use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow, params, params_from_iter};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 use tutti_engine::ports::store::{InboxItem, ListRuns, OpenRun, Row, RunRow, StoreError, StoreStats};
 use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
 
-/// Readers kept open between questions.
-const IDLE_MAX: usize = 4;
+/// Questions answered at once; the others wait without a thread and without a file handle.
+const READERS_MAX: usize = 4;
 
 /// Connections for reading, opened when needed.
 pub(super) struct Readers {
     file: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    free: Arc<Semaphore>,
 }
 
 impl Readers {
     pub fn new(file: PathBuf) -> Self {
-        Self { file, idle: Mutex::new(Vec::new()) }
+        Self { file, idle: Mutex::new(Vec::new()), free: Arc::new(Semaphore::new(READERS_MAX)) }
     }
 
-    /// Asks one question. A connection that failed is not used again.
-    pub fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T>) -> Result<T, StoreError> {
+    /// Asks one question, when its turn has come.
+    pub async fn ask<T: Send + 'static>(
+        self: Arc<Self>,
+        ask: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let unavailable = |e: &dyn std::fmt::Display| StoreError::Unavailable(e.to_string());
+        let turn = Arc::clone(&self.free).acquire_owned().await.map_err(|e| unavailable(&e))?;
+        // The turn goes along: whoever stops waiting for the answer does not stop the question.
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = self.with(ask);
+            drop(turn);
+            answer
+        });
+        asked.await.map_err(|e| unavailable(&e))?
+    }
+
+    /// A connection that failed is not used again.
+    fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T>) -> Result<T, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let db = idle.map_or_else(|| open::reader(&self.file), Ok).map_err(|e| error(&e))?;
         let answer = ask(&db).map_err(|e| error(&e))?;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX {
-            idle.push(db);
-        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
         Ok(answer)
     }
 }
@@ -203,4 +218,65 @@ pub(super) fn stats(db: &Connection) -> Result<StoreStats> {
         bytes: bytes.cast_unsigned(),
         runs: counts(db)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::sqlite::open::open;
+    use tempfile::TempDir;
+
+    /// What SQLite would do to answer.
+    fn plan(db: &Connection, sql: &str, values: impl rusqlite::Params) -> String {
+        let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = plan.query_map(values, |r| r.get::<_, String>(3)).unwrap();
+        steps.collect::<Result<Vec<_>>>().unwrap().join("; ")
+    }
+
+    #[test]
+    fn questions_read_an_index() {
+        let dir = TempDir::new().unwrap();
+        let db = open(dir.path()).unwrap().writer;
+        db.execute_batch("INSERT INTO owners VALUES(1, 't', 'u'); INSERT INTO names VALUES(1, 'w');").unwrap();
+        let open_runs = plan(&db, OPEN_RUNS, params![0, 0, 9]);
+        assert_eq!(open_runs.matches("USING INDEX runs_status (status=? AND rowid>?)").count(), 2, "{open_runs}");
+        assert!(open_runs.contains("USING INDEX runs_due") && !open_runs.contains("SCAN runs"), "{open_runs}");
+        let due = plan(&db, NEXT_DUE, [0]);
+        assert!(due.contains("runs_due (due_at>?)") && !due.contains("TEMP B-TREE"), "{due}");
+        let counts = plan(&db, COUNTS, []);
+        assert_eq!(counts.matches("USING COVERING INDEX").count(), 3, "{counts}");
+
+        let mine = ListRuns { tenant: Some("t".into()), user: Some("u".into()), limit: 9, ..ListRuns::default() };
+        let failed = ListRuns { status: Some(Status::Failed), limit: 9, ..ListRuns::default() };
+        for (query, index) in [(mine, "runs_owner (owner=?"), (failed, "runs_status (status=?")] {
+            let (sql, values) = list_sql(&db, &query).unwrap().unwrap();
+            let plan = plan(&db, &sql, params_from_iter(values));
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn few_questions_are_asked_at_once() {
+        let dir = TempDir::new().unwrap();
+        let opened = open(dir.path()).unwrap();
+        let readers = Arc::new(Readers::new(opened.file.clone()));
+        let now_and_most = Arc::new(Mutex::new((0, 0)));
+        let questions = (0..200).map(|n| {
+            let now_and_most = Arc::clone(&now_and_most);
+            tokio::spawn(Arc::clone(&readers).ask(move |db| {
+                let mut seen = now_and_most.lock().unwrap();
+                *seen = (seen.0 + 1, seen.1.max(seen.0 + 1));
+                drop(seen);
+                let answer = db.query_row("SELECT ?1", [n], |r| r.get::<_, i64>(0));
+                now_and_most.lock().unwrap().0 -= 1;
+                answer
+            }))
+        });
+        for (n, question) in questions.collect::<Vec<_>>().into_iter().enumerate() {
+            assert_eq!(question.await.unwrap().unwrap(), n as i64);
+        }
+        let (now, most) = *now_and_most.lock().unwrap();
+        assert!(now == 0 && most <= READERS_MAX && readers.idle.lock().unwrap().len() <= READERS_MAX, "{most} at once");
+    }
 }

@@ -6,6 +6,9 @@ use tutti_engine::ports::store::{Append, Birth, Fence, InboxItem, Receipt, Refus
 use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
 use uuid::Uuid;
 
+/// Most owners remembered at once; the others are looked up again.
+const OWNERS_MAX: usize = 10_000;
+
 /// Small numbers for words that stand in every row.
 #[derive(Default)]
 pub(super) struct Interned {
@@ -39,6 +42,9 @@ impl Interned {
         let number = db
             .prepare_cached("SELECT owner FROM owners WHERE tenant = ?1 AND user = ?2")?
             .query_row(both, |r| r.get(0))?;
+        if self.owners.len() >= OWNERS_MAX {
+            self.owners.clear();
+        }
         self.owners.insert(owner.clone(), number);
         Ok(number)
     }

@@ -1,10 +1,12 @@
 //! The one writer: a thread that takes everything waiting and commits it together.
 
+use crate::sqlite::log::{self, Log};
+use crate::sqlite::open::{BUSY, Opened};
 use crate::sqlite::prune;
+use crate::sqlite::transaction::{Undone, durable};
 use crate::sqlite::write::{Interned, apply};
 use rusqlite::Connection;
-use std::fs::File;
-use std::sync::mpsc::{Receiver, SendError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, SendError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -13,6 +15,8 @@ use tutti_engine::run::RunNo;
 
 /// Most transitions in one commit: bounds how long the first of them waits for the last.
 const TRANSITIONS_MAX: usize = 4_096;
+/// Most jobs that wait; beyond them, submitting waits for the disk.
+const JOBS_MAX: usize = 1_024;
 
 /// What the writer can be asked to do.
 pub(super) enum Job {
@@ -23,25 +27,37 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// The store is closed: nothing is written, and whoever submitted it hears so.
-    fn refuse(self) {
-        if let Self::Write(batch, done) = self {
-            done(vec![Receipt::Failed(StoreError::Unavailable("the store is closed".into())); batch.len()]);
+    /// Nothing is written, and whoever submitted it hears so.
+    fn refuse(self, why: &StoreError) {
+        match self {
+            Self::Write(batch, done) => done(vec![Receipt::Failed(why.clone()); batch.len()]),
+            Self::Prune(_, tell) => {
+                let _ = tell.send(Err(why.clone()));
+            }
+            Self::Probe(tell) => {
+                let _ = tell.send(Err(why.clone()));
+            }
+            Self::Close => {}
         }
     }
 }
 
 /// The way to the writer.
 #[derive(Clone)]
-pub(super) struct JobSender(Sender<Job>);
+pub(super) struct JobSender(SyncSender<Job>);
 
 impl JobSender {
-    /// After closing, whoever waits for an answer learns from the dropped channel that there is none.
+    /// Waits while the queue is full.
     pub fn send(&self, job: Job) {
         if let Err(SendError(job)) = self.0.send(job) {
-            job.refuse();
+            job.refuse(&closed());
         }
     }
+}
+
+/// What is said once the store is closed.
+pub(super) fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".into())
 }
 
 pub(super) struct Writer {
@@ -50,10 +66,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn start(db: Connection, lock: File) -> std::io::Result<Self> {
-        let (tx, rx) = channel();
+    pub fn start(opened: Opened) -> std::io::Result<Self> {
+        let (tx, rx) = sync_channel(JOBS_MAX);
+        let Opened { writer, log, lock, file: _ } = opened;
         let thread = std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || {
-            run(db, &rx);
+            Committer {
+                db: writer,
+                log: Log::new(log, log::BYTES_MAX),
+                interned: Interned::default(),
+                verdict: None,
+                is_failing: false,
+            }
+            .run(&rx);
             drop(lock);
         })?;
         Ok(Self { jobs: JobSender(tx), thread: Arc::new(Mutex::new(Some(thread))) })
@@ -68,11 +92,15 @@ impl Writer {
     }
 
     pub fn close(&self) {
-        self.send(Job::Close);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
+        let Some(thread) = thread else { return };
+        // The last handle may be dropped by a `done`, which the writer calls: it cannot wait for itself, and need not, since it
+        // ends when the last sender is gone.
+        if thread.thread().id() == std::thread::current().id() {
+            return;
+        }
+        self.send(Job::Close);
+        if thread.join().is_err() {
             tracing::error!("the store's writer ended in a panic");
         }
     }
@@ -84,108 +112,119 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut db: Connection, jobs: &Receiver<Job>) {
-    db.set_prepared_statement_cache_capacity(64);
-    let mut interned = Interned::default();
-    let mut next = None;
-    let mut is_failing = false;
-    while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
-        match job {
-            Job::Write(batch, done) => {
-                let mut count = batch.len();
-                let mut batches = vec![(batch, done)];
-                while count < TRANSITIONS_MAX {
-                    match jobs.try_recv() {
-                        Ok(Job::Write(batch, done)) => {
-                            count += batch.len();
-                            batches.push((batch, done));
-                        }
-                        Ok(other) => {
-                            next = Some(other);
-                            break;
-                        }
-                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                    }
-                }
-                let failed = commit(&mut db, batches, &mut interned);
-                tell_change(&mut is_failing, failed.as_ref());
-            }
-            Job::Prune(runs, tell) => {
-                let _ = tell.send(prune::remove(&mut db, &runs).map_err(|e| error(&e)));
-            }
-            Job::Probe(tell) => {
-                // Some pages, so that a disk with room for a single row does not pass for one that takes work.
-                let wrote = db.execute_batch(
-                    "BEGIN IMMEDIATE; INSERT INTO meta VALUES('probed', zeroblob(32768)) ON CONFLICT DO UPDATE SET value = excluded.value;
-                     COMMIT; UPDATE meta SET value = 1 WHERE key = 'probed';",
-                );
-                if wrote.is_err() && !db.is_autocommit() {
-                    let _ = db.execute_batch("ROLLBACK");
-                }
-                let _ = tell.send(wrote.map_err(|e| error(&e)));
-            }
-            Job::Close => break,
-        }
-    }
-    for job in jobs.try_iter() {
-        job.refuse();
-    }
-    if let Err(e) = db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-        tracing::warn!("the write-ahead log was not folded back at the end: {e}");
-    }
+/// The thread's own.
+struct Committer {
+    db: Connection,
+    log: Log,
+    interned: Interned,
+    /// Why nothing is written any more.
+    verdict: Option<StoreError>,
+    /// The last transaction was not committed.
+    is_failing: bool,
 }
 
-/// Applies batches in one transaction and tells each what became of it.
-fn commit(db: &mut Connection, batches: Vec<(Vec<Transition>, Done)>, interned: &mut Interned) -> Option<Receipt> {
-    let sizes: Vec<usize> = batches.iter().map(|(batch, _)| batch.len()).collect();
-    let (batches, dones): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
-    let mut receipts = Vec::new();
-    let written = db.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
-        for transition in batches.into_iter().flatten() {
-            receipts.push(apply(db, transition, interned)?);
+impl Committer {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        self.db.set_prepared_statement_cache_capacity(64);
+        let mut next = None;
+        while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
+            match (job, &self.verdict) {
+                (Job::Close, _) => break,
+                (job, Some(verdict)) => job.refuse(verdict),
+                (Job::Write(batch, done), None) => next = self.write(batch, done, jobs),
+                (Job::Prune(runs, tell), None) => {
+                    let pruned = durable(&self.db, |db| prune::remove(db, &runs));
+                    let _ = tell.send(pruned.map_err(|undone| self.fail(&undone)));
+                }
+                (Job::Probe(tell), None) => {
+                    let _ = tell.send(self.probe().map_err(|undone| self.fail(&undone)));
+                }
+            }
+        }
+        for job in jobs.try_iter() {
+            job.refuse(&closed());
+        }
+        if let Err(e) = log::fold(&self.db) {
+            tracing::warn!("the write-ahead log was not folded back at the end: {e}");
+        }
+    }
+
+    /// Writes some pages, so that a disk with room for a single row does not pass for one that takes work.
+    fn probe(&self) -> Result<(), Undone> {
+        for value in ["zeroblob(32768)", "1"] {
+            let write =
+                format!("INSERT INTO meta VALUES('probed', {value}) ON CONFLICT DO UPDATE SET value = excluded.value");
+            durable(&self.db, |db| db.execute(&write, []))?;
         }
         Ok(())
-    });
-    let fate = match written {
-        Ok(()) => match db.execute_batch("COMMIT") {
-            Ok(()) => None,
-            Err(e) if db.is_autocommit() => Some(Receipt::Unknown(e.to_string())),
-            Err(e) => Some(Receipt::Failed(error(&e))),
-        },
-        Err(e) => Some(Receipt::Failed(error(&e))),
-    };
-    if let Some(fate) = fate.clone() {
-        if !db.is_autocommit() {
-            let _ = db.execute_batch("ROLLBACK");
-        }
-        interned.forget();
-        receipts = vec![fate; sizes.iter().sum()];
     }
-    let mut receipts = receipts.into_iter();
-    for (done, size) in dones.into_iter().zip(sizes) {
-        done(receipts.by_ref().take(size).collect());
-    }
-    fate
-}
 
-/// One line when commits begin to fail and one when they succeed again: a full disk must not fill the log as well.
-fn tell_change(is_failing: &mut bool, failed: Option<&Receipt>) {
-    match failed {
-        Some(fate) if !*is_failing => {
-            tracing::error!(?fate, "the store cannot be written; nothing new is accepted until it can")
+    /// Takes what else waits, and commits it all; answers a job that came in between and is no write.
+    fn write(&mut self, batch: Vec<Transition>, done: Done, jobs: &Receiver<Job>) -> Option<Job> {
+        let mut next = None;
+        let mut count = batch.len();
+        let mut batches = vec![(batch, done)];
+        while count < TRANSITIONS_MAX {
+            match jobs.try_recv() {
+                Ok(Job::Write(batch, done)) => {
+                    count += batch.len();
+                    batches.push((batch, done));
+                }
+                Ok(other) => {
+                    next = Some(other);
+                    break;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
         }
-        None if *is_failing => tracing::warn!("the store can be written again"),
-        _ => {}
+        self.commit(batches);
+        self.log.look(&self.db, BUSY);
+        next
     }
-    *is_failing = failed.is_some();
-}
 
-/// An SQLite error as the port's.
-pub(super) fn error(e: &rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
-    match e.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => StoreError::Damaged(e.to_string()),
-        Some(DiskFull) => StoreError::Unavailable("the disk is full".into()),
-        _ => StoreError::Unavailable(e.to_string()),
+    /// Applies batches in one transaction and tells each what became of it.
+    fn commit(&mut self, batches: Vec<(Vec<Transition>, Done)>) {
+        let sizes: Vec<usize> = batches.iter().map(|(batch, _)| batch.len()).collect();
+        let (batches, dones): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+        let interned = &mut self.interned;
+        let written = durable(&self.db, |db| {
+            batches
+                .into_iter()
+                .flatten()
+                .map(|transition| apply(db, transition, interned))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let receipts = match written {
+            Ok(receipts) => {
+                if std::mem::take(&mut self.is_failing) {
+                    tracing::warn!("the store can be written again");
+                }
+                receipts
+            }
+            Err(undone) => {
+                self.fail(&undone);
+                vec![undone.receipt(); sizes.iter().sum()]
+            }
+        };
+        let mut receipts = receipts.into_iter();
+        for (done, size) in dones.into_iter().zip(sizes) {
+            done(receipts.by_ref().take(size).collect());
+        }
+    }
+
+    /// Draws the consequences of a transaction that was not committed.
+    fn fail(&mut self, undone: &Undone) -> StoreError {
+        // One line when it begins: a full disk must not fill the log as well.
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::error!("the store cannot be written; nothing new is accepted until it can: {}", undone.error());
+        }
+        self.interned.forget();
+        if self.verdict.is_none() {
+            self.verdict = undone.verdict();
+            if let Some(verdict) = &self.verdict {
+                tracing::error!("{verdict}");
+            }
+        }
+        undone.error()
     }
 }
