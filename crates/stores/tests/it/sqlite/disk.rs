@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
-use tutti_engine::ports::store::{Receipt, Store};
+use tutti_engine::ports::store::{Receipt, Store, StoreError};
 use tutti_engine::run::RunNo;
 use tutti_stores::sqlite::{OpenError, SqliteStore};
 
@@ -146,4 +146,53 @@ fn a_full_disk_is_named_when_opening() {
     disk.fill();
     let error = open_fails(&disk.0);
     assert!(matches!(error, OpenError::Full { .. }), "{error}");
+}
+
+const FAILING_DIR: &str = "TUTTI_TEST_FSYNC_FAILS_IN";
+
+/// The writer's fifth fsync of the log fails, and only that one: a store that tried again would believe that all is well.
+#[tokio::test]
+async fn a_failed_fsync_ends_all_writing() {
+    let dir = TempDir::new().unwrap();
+    let strace = |args: &[&str]| Command::new("strace").args(["-f", "-o", "/dev/null"]).args(args).output();
+    if !strace(&["true"]).is_ok_and(|done| done.status.success()) {
+        eprintln!("SKIPPED: strace is missing or may not be used");
+        return;
+    }
+    let log = dir.path().join("tutti.db-wal").display().to_string();
+    let fault = "inject=fsync,fdatasync:error=EIO:when=5";
+    let this = std::env::current_exe().unwrap().display().to_string();
+    let child = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "-P", &log, "-e", "trace=fsync,fdatasync", "-e", fault, &this])
+        .args(["--exact", "sqlite::disk::in_a_process_where_fsync_fails", "--nocapture"])
+        .env(FAILING_DIR, dir.path())
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    let lost = said.lines().find_map(|line| line.strip_prefix("met the failed fsync with run "));
+    let (true, Some(lost)) = (child.status.success(), lost) else { panic!("{child:?}") };
+    let lost: i64 = lost.parse().unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    assert!(store.run(RunNo(lost - 1)).await.unwrap().is_some(), "what was receipted is gone");
+    let next = store.next_run().await.unwrap().0;
+    assert!(next == lost || next == lost + 1, "{next}: what was refused for certain is there");
+    assert_eq!(write(&store, next, 10), Receipt::Committed);
+}
+
+/// Run by the test above, and nothing by itself.
+#[tokio::test]
+async fn in_a_process_where_fsync_fails() {
+    let Some(dir) = std::env::var_os(FAILING_DIR) else { return };
+    let dir = PathBuf::from(dir);
+    let store = SqliteStore::open(&dir).unwrap();
+    let lost = (1..=20).find(|run| write(&store, *run, 10) != Receipt::Committed).expect("no write has failed");
+    println!("met the failed fsync with run {lost}");
+    for run in lost + 1..lost + 5 {
+        let receipt = write(&store, run, 10);
+        let Receipt::Failed(StoreError::Unavailable(why)) = &receipt else { panic!("{receipt:?}") };
+        assert!(why.contains("check the disk"), "{why}");
+    }
+    assert!(store.probe().await.is_err());
+    assert!(store.run(RunNo(lost - 1)).await.unwrap().is_some(), "reading goes on");
 }
