@@ -7,6 +7,7 @@ mod claim;
 mod inbox;
 mod prune;
 mod reads;
+mod reopening;
 mod stands;
 mod transitions;
 mod trial;
@@ -67,6 +68,19 @@ pub async fn run_all(make: impl Fn() -> Arc<dyn Store>) {
         failed.extend(case.run(make()).await.err());
     }
     assert!(failed.is_empty(), "{} of {} cases failed:\n{}", failed.len(), cases.len(), failed.join("\n"));
+}
+
+/// One place that a store keeps its rows in: the first call makes it and opens it, later ones open it again. A case drops
+/// its store before it calls again.
+pub type Place = Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>;
+
+/// Runs the cases about closing and opening again, for stores that outlive their process; each in a place of its own.
+///
+/// # Panics
+/// If any case failed, after all of them ran, with a line for each that did.
+pub async fn run_reopening(make: impl Fn() -> Place) {
+    let (failed, count) = reopening::run(make).await;
+    assert!(failed.is_empty(), "{} of {count} cases failed:\n{}", failed.len(), failed.join("\n"));
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

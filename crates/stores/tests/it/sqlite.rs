@@ -23,6 +23,33 @@ async fn sqlite_keeps_the_contract() {
     store::run_all(make).await;
 }
 
+#[tokio::test]
+async fn sqlite_keeps_the_contract_when_reopened() {
+    store::run_reopening(|| {
+        let dir = TempDir::new().unwrap();
+        Box::new(move || Arc::new(SqliteStore::open(dir.path()).unwrap()))
+    })
+    .await;
+}
+
+/// The writer calls `done`: it must not wait for itself to end.
+#[tokio::test]
+async fn the_last_handle_may_go_in_a_done() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(SqliteStore::open(dir.path()).unwrap());
+    let (last, (tell, told)) = (Arc::clone(&store), channel());
+    let (go, wait) = channel::<()>();
+    let done = move |receipts| {
+        wait.recv().unwrap();
+        drop(last);
+        tell.send(receipts).unwrap();
+    };
+    store.submit(vec![birth(1, b"body")], Box::new(done));
+    drop(store);
+    go.send(()).unwrap();
+    assert_eq!(told.recv().unwrap(), [Receipt::Committed]);
+}
+
 /// The first row of a running run.
 fn birth(run: i64, body: &[u8]) -> Transition {
     let mut random = [0; 10];

@@ -69,7 +69,7 @@ async fn a_refused_row_leaves_no_blob(trial: Trial) {
 }
 
 async fn a_large_blob_is_kept(trial: Trial) {
-    let large = blob((0..3_000_000_u32).map(|n| (n % 251) as u8).collect::<Bytes>());
+    let large = blob((0..10_000_000_u32).map(|n| (n % 251) as u8).collect::<Bytes>());
     trial.write(with(birth(1), &[&large])).await;
     assert!(kept(&trial, &large).await);
 }
