@@ -94,6 +94,8 @@ async fn a_dry_run_only_counts(trial: Trial) {
     assert_eq!(trial.prune(Prune { dry_run: true, ..before(NOW + 4) }).await, 3);
     assert_eq!(trial.prune(Prune { dry_run: true, ..keep(1) }).await, 4);
     assert_eq!(trial.prune(Prune { dry_run: true, limit: 2, ..keep(1) }).await, 2);
+    let both = Prune { dry_run: true, keep_max: 3, ..before(NOW + 4) };
+    assert_eq!(trial.prune(both).await, 3, "a run that is both too old and too many counts once");
     assert_eq!(trial.everything().await, was, "a dry run left a trace");
 }
 

@@ -123,6 +123,7 @@ async fn pages_hold_each_run_once(trial: Trial) {
         loop {
             let page = trial.listed(ListRuns { tenant: Some("b".into()), before, limit, ..all() }).await;
             let Some(last) = page.last() else { break };
+            assert!(before.is_none_or(|before| page.iter().all(|run| *run < before.0)), "before {before:?}: {page:?}");
             before = Some(RunNo(*last));
             read.extend(page);
             // What is born meanwhile is newer than every page to come.

@@ -95,19 +95,23 @@ async fn open_runs_carry_what_a_scheduler_needs(trial: Trial) {
 }
 
 async fn open_runs_come_in_pages(trial: Trial) {
-    for run in [8, 3, 5, 1, 9, 2] {
-        trial.write(birth(run)).await;
+    // Each status in turn: a page in any other order than by number would lose the runs that the next one leaves out.
+    let stands = [RUNNING, waiting_until(NOW), QUEUED].into_iter().cycle();
+    for (run, stand) in [8, 3, 5, 1, 9, 2, 7, 4].into_iter().zip(stands) {
+        trial.write(standing(birth(run), stand)).await;
     }
     trial.write(standing(after(5, 1, 4, 4, 1), ended(Status::Completed, NOW))).await;
-    let (mut read, mut last) = (Vec::new(), 0);
-    loop {
-        let page = trial.open_rows(NOW, last, 2).await;
-        assert!(page.len() <= 2, "{page:?}");
-        let Some(end) = page.last() else { break };
-        last = end.run.0;
-        read.extend(page.iter().map(|r| r.run.0));
+    for limit in [1, 2, 3, 9] {
+        let (mut read, mut last) = (Vec::new(), 0);
+        loop {
+            let page = trial.open_rows(NOW, last, limit).await;
+            assert!(page.len() <= limit as usize && page.iter().all(|r| r.run.0 > last), "after {last}: {page:?}");
+            let Some(end) = page.last() else { break };
+            last = end.run.0;
+            read.extend(page.iter().map(|r| r.run.0));
+        }
+        assert_eq!(read, [1, 2, 3, 4, 7, 8, 9], "pages of {limit}");
     }
-    assert_eq!(read, [1, 2, 3, 8, 9]);
     assert!(trial.open_rows(NOW, 0, 0).await.is_empty());
 }
 
