@@ -19,6 +19,58 @@ pub enum Kind {
     /// A language model with instructions.
     #[default]
     Llm,
+    /// A service that is asked over HTTP.
+    Http,
+    /// A person, who is asked as approvals are.
+    Human,
+    /// Another workflow, run as a child: a nested pattern.
+    Workflow,
+}
+
+/// How a language model goes about its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reasoning {
+    /// It is asked and it answers.
+    #[default]
+    Plain,
+    /// It thinks step by step before it answers.
+    ChainOfThought,
+    /// It says before each tool call why, and looks at the result before the next.
+    React,
+    /// It first writes a plan, then carries it out step by step, then answers.
+    PlanAndExecute,
+    /// It drafts, criticises its draft, and revises it.
+    Reflection,
+}
+
+impl Reasoning {
+    fn is_plain(&self) -> bool {
+        *self == Self::Plain
+    }
+}
+
+/// Who a language model speaks as.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Persona {
+    /// Its job, e.g. `senior card disputes clerk`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub role: String,
+    /// What it knows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expertise: String,
+    /// How it speaks.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub personality: String,
+}
+
+/// The workflow behind a member of kind [`Kind::Workflow`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Nested {
+    /// The registered workflow, e.g. `concurrent`.
+    pub workflow: String,
+    /// Its checked input; what the member is asked takes the place of `input`.
+    pub request: Value,
 }
 
 impl Kind {
@@ -54,6 +106,24 @@ pub struct AgentDefinition {
     /// Agents it may hand its work to, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<String>,
+    /// Who it speaks as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persona: Option<Persona>,
+    /// How it goes about its work.
+    #[serde(default, skip_serializing_if = "Reasoning::is_plain")]
+    pub reasoning: Reasoning,
+    /// Most tokens of one answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Sampling temperature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Where an `http` agent is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// What a `workflow` agent runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nested: Option<Nested>,
 }
 
 impl AgentDefinition {
@@ -68,6 +138,12 @@ impl AgentDefinition {
             tools: Vec::new(),
             output_schema: None,
             routes: Vec::new(),
+            persona: None,
+            reasoning: Reasoning::Plain,
+            max_tokens: None,
+            temperature: None,
+            endpoint: None,
+            nested: None,
         }
     }
 
