@@ -167,7 +167,11 @@ impl AgentDefinition {
         if kind != Some(Kind::Human) {
             instructions.require();
         }
-        let instructions = if kind == Some(Kind::Human) && !instructions.is_present() { Some("") } else { instructions.text(INSTRUCTIONS_CHARS_MAX) };
+        let instructions = if kind == Some(Kind::Human) && !instructions.is_present() {
+            Some("")
+        } else {
+            instructions.text(INSTRUCTIONS_CHARS_MAX)
+        };
         let description = form.field("description").text(DESCRIPTION_CHARS_MAX).map(String::from);
         let model = form.field("model").text(200).map(String::from);
         let routes = form.field("routes").list(NAMES_MAX).map(|l| names(&l)).unwrap_or_default();
@@ -181,7 +185,15 @@ impl AgentDefinition {
             ("reflection", Reasoning::Reflection),
         ]);
         form.no_others();
-        Some(Self { reasoning: reasoning.unwrap_or_default(), kind: kind?, description, model, output_schema, routes, ..Self::llm("", instructions?) })
+        Some(Self {
+            reasoning: reasoning.unwrap_or_default(),
+            kind: kind?,
+            description,
+            model,
+            output_schema,
+            routes,
+            ..Self::llm("", instructions?)
+        })
     }
 
     /// The shape of [`read`](Self::read) as a JSON Schema.
