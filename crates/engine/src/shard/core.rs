@@ -197,6 +197,7 @@ impl Core {
             owner: submit.owner,
             priority: submit.priority,
             schedule_at: submit.schedule_at,
+            budget: submit.budget,
         });
         let mut live = Live::born(&self.env, run, queued, submit.once);
         if defer {
@@ -326,6 +327,7 @@ pub(crate) struct Unborn<'a> {
     pub workflow: &'a str,
     pub version: u32,
     pub input: &'a Bytes,
+    pub budget: Option<crate::ledger::Limits>,
 }
 
 impl Live {
@@ -350,7 +352,7 @@ impl Live {
 
     /// A child of this run, to be born in this run's next row.
     pub(crate) fn bear(&self, env: &Env, child: Unborn<'_>) -> Self {
-        let Unborn { run, id, key, workflow, version, input } = child;
+        let Unborn { run, id, key, workflow, version, input, budget } = child;
         let mine = &self.queued;
         let queued = Rc::new(Queued {
             run_id: id,
@@ -370,6 +372,7 @@ impl Live {
             owner: mine.owner.clone(),
             priority: mine.priority,
             schedule_at: None,
+            budget,
         });
         let mut child = Self::born(env, run, queued, None);
         child.born_by = Some(self.no);

@@ -124,6 +124,7 @@ impl Live {
             fault: None,
             closing: false,
             draws: 0,
+            ledger: crate::ledger::Ledger::new(queued.budget),
             numbers,
         };
         Self {
