@@ -71,6 +71,9 @@ pub struct Nested {
     pub workflow: String,
     /// Its checked input; what the member is asked takes the place of `input`.
     pub request: Value,
+    /// The most it may spend, beside what is left of the outer budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<tutti_engine::Limits>,
 }
 
 impl Kind {

@@ -7,11 +7,13 @@ mod chat;
 mod failure;
 pub mod offline;
 mod openai;
+pub mod price;
 pub mod provider;
 pub mod scripted;
 
 pub use chat::Chat;
-pub use provider::{Kind, Provider, ProviderRef, Providers, install, installed};
+pub use price::{Price, Prices, bound};
+pub use provider::{Kind, Provider, ProviderRef, Providers, install, installed, price};
 
 use chat::{Call, Pieces};
 use serde::{Deserialize, Serialize};
@@ -152,6 +154,9 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Whether the provider did not say, so these are a guess of four characters a token.
     pub estimated: bool,
+    /// What it cost, in millionths of a US dollar, where the model's price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u64>,
 }
 
 impl Usage {
@@ -166,6 +171,7 @@ impl Usage {
             input_tokens: (asked + offered).div_ceil(4) as u64,
             output_tokens: answered.div_ceil(4) as u64,
             estimated: true,
+            cost: None,
         }
     }
 
@@ -176,6 +182,7 @@ impl Usage {
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             estimated: self.estimated || other.estimated,
+            cost: self.cost.zip(other.cost).map(|(a, b)| a.saturating_add(b)).or(self.cost).or(other.cost),
         }
     }
 }

@@ -1,13 +1,18 @@
 //! One member's turn: what it is given, how it goes about it, what it says.
 
 use crate::agent::{Kind, Reasoning};
-use crate::model::{Chat, ChatMessage, ChatReply, ChatRequest, ToolSpec};
+use crate::model::{Chat, ChatMessage, ChatReply, ChatRequest, ToolSpec, bound, price};
 use crate::person::{agree, decide};
 use crate::reasoning;
 use crate::team::{Member, Message, Source, text_of};
 use serde_json::{Value, json};
 use tutti_engine::journal::body::Verdict;
-use tutti_engine::{Ctx, Error, Result, Traces};
+use tutti_engine::{Amounts, Ctx, Error, Grant, Need, Result, Share, Traces};
+
+/// Most tokens of an answer whose agent sets no bound, where a budget has to hold.
+const ANSWER_TOKENS: u32 = 4_096;
+/// An answer shorter than this is not worth asking for.
+const ANSWER_TOKENS_MIN: u64 = 64;
 
 /// What a member is asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,6 +27,8 @@ pub struct Turn<'a> {
     pub handoffs: &'a [Route],
     /// The last word: may use what the budget keeps back for it, and calls no tools.
     pub is_closing: bool,
+    /// How many members share what is left of the budget, this one included; 0 counts as 1.
+    pub siblings: u32,
 }
 
 impl<'a> Turn<'a> {
@@ -131,7 +138,9 @@ impl Member {
         };
         let mut request = nested.request.clone();
         request["input"] = json!(asked_as_text(turn));
-        let output = ctx.child("run", &nested.workflow, &request).await?;
+        let siblings = turn.siblings.max(1);
+        let run = ctx.child("run", &nested.workflow, &request).agent(self.name()).allot(siblings, nested.budget);
+        let output = run.await?;
         let value = output.pointer("/output/value").cloned().unwrap_or(output);
         Ok(self.said(text_from(&value), (!value.is_string()).then_some(value), step_key(ctx, "run")))
     }
@@ -220,7 +229,9 @@ impl<'t> Talk<'t> {
     pub async fn ask(&mut self) -> Result<ChatReply> {
         let sources: Vec<_> = self.turn.said.iter().map(|m| &m.source).collect();
         let asking = &self.member.rules.asking;
-        let chat = Chat { provider: asking.provider.clone(), request: self.request.clone() };
+        let mut request = self.request.clone();
+        let grant = self.grant(&mut request).await?;
+        let chat = Chat { provider: asking.provider.clone(), request };
         let call = self
             .ctx
             .call("ask", chat)
@@ -228,11 +239,36 @@ impl<'t> Talk<'t> {
             .timeout(asking.timeout)
             .traces(Traces::Agent)
             .agent(self.member.name())
+            .paid_by(grant)
             .about(&json!({ "input_from": sources }));
         let reply = Box::pin(call).await?;
         self.asked += 1;
         self.tokens += reply.usage.input_tokens + reply.usage.output_tokens;
         Ok(reply)
+    }
+
+    /// Holds what the next answer may cost, where the run has a budget; the answer is then bounded by what was granted.
+    async fn grant(&self, request: &mut ChatRequest) -> Result<Option<Grant>> {
+        let Some(limits) = self.ctx.budget() else { return Ok(None) };
+        let (prompt, price) = (bound(request), price(&self.member.rules.asking.provider, request.model.as_deref()));
+        // What has no price cannot be bounded; only a limit of cost minds.
+        let cost = |answer: u64| price.map_or(u64::MAX, |price| price.cost(prompt, answer));
+        let answer = u64::from(request.max_tokens.unwrap_or(ANSWER_TOKENS));
+        let amounts = |answer: u64| Amounts { tokens: prompt + answer, cost: limits.cost.map_or(0, |_| cost(answer)) };
+        let share = if self.turn.is_closing { Share::Closing } else { Share::Ordinary };
+        let (want, least) = (amounts(answer), amounts(answer.min(ANSWER_TOKENS_MIN)));
+        let grant = self.ctx.reserve("budget", Need { want, least, share, siblings: self.turn.siblings })?;
+        if let Some(grant) = &grant {
+            let mut most = grant.amounts.tokens.saturating_sub(prompt).min(answer);
+            if limits.cost.is_some() {
+                // Prices are the process's: what they come to is remembered, so that a replay asks the same.
+                let fits = |tokens: &u64| cost(*tokens) <= grant.amounts.cost;
+                let halves = std::iter::successors(Some(most), |n| (*n > 1).then_some(n / 2));
+                most = self.ctx.step("max_tokens", || halves.into_iter().find(fits).unwrap_or(1)).await?;
+            }
+            request.max_tokens = Some(u32::try_from(most).unwrap_or(u32::MAX));
+        }
+        Ok(grant)
     }
 
     /// Asks until the model answers: its tool calls are carried out, a hand-off ends the turn.

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use tutti_agents::team::{Source, value_of};
 use tutti_engine::driver::Entry;
 use tutti_engine::event::Kind;
-use tutti_engine::journal::body::{Blocked, Completed, Ended, Failed, Queued, RunError, Started, Waiting};
+use tutti_engine::journal::body::{
+    ApprovalRequested, Blocked, ChildCompleted, ChildStarted, Completed, Decision, Ended, Failed, Queued, RunError,
+    Started, Waiting,
+};
 use tutti_engine::run::{RunNo, Status, Time};
 use tutti_workflows::outcome::Outcome;
 
@@ -25,8 +28,8 @@ pub struct Usage {
     pub input_tokens: u64,
     /// Tokens written by models.
     pub output_tokens: u64,
-    /// Money, where every call's price is known.
-    pub cost: Option<f64>,
+    /// Money in millionths of a US dollar, where every call's price is known.
+    pub cost: Option<u64>,
 }
 
 /// One agent's turn.
@@ -125,7 +128,7 @@ struct Reply {
 struct ReplyUsage {
     input_tokens: u64,
     output_tokens: u64,
-    cost: Option<f64>,
+    cost: Option<u64>,
 }
 
 /// What stands about a question in its intent.
@@ -194,6 +197,11 @@ impl Digest {
             Kind::AgentStarted => self.asked(entry),
             Kind::AgentMessage => self.answered(entry),
             Kind::AgentFailed => self.failed(entry),
+            Kind::StepValue => drop(self.answers.insert(entry.key.clone(), read(entry).unwrap_or_default())),
+            Kind::ChildStarted => self.child_began(entry),
+            Kind::ChildCompleted => self.child_ended(entry),
+            Kind::ApprovalRequested => self.person_asked(entry),
+            Kind::ApprovalDecided => self.person_answered(entry),
             _ => {}
         }
     }
@@ -236,7 +244,7 @@ impl Digest {
 
     /// Settles what only the whole journal tells.
     pub fn finish(mut self) -> Self {
-        self.usage.cost = (!self.unpriced).then_some(self.usage.cost.unwrap_or(0.0));
+        self.usage.cost = (!self.unpriced).then_some(self.usage.cost.unwrap_or(0));
         self
     }
 
@@ -249,16 +257,8 @@ impl Digest {
 
     fn asked(&mut self, entry: &Entry) {
         let Some(started) = read::<Started>(entry) else { return };
-        let step = Step {
-            agent: started.agent.unwrap_or_default(),
-            input: self.given(started.about.as_deref()),
-            output: Value::Null,
-            took_ms: None,
-            usage: Usage::default(),
-            error: None,
-        };
-        self.by_key.insert(entry.key.clone(), self.steps.len());
-        self.steps.push(Open { step, began: entry.at });
+        let input = self.given(started.about.as_deref());
+        self.begin(entry, started.agent.unwrap_or_default(), input);
     }
 
     fn answered(&mut self, entry: &Entry) {
@@ -279,7 +279,7 @@ impl Digest {
         self.usage.input_tokens += usage.input_tokens;
         self.usage.output_tokens += usage.output_tokens;
         match usage.cost {
-            Some(cost) => self.usage.cost = Some(self.usage.cost.unwrap_or(0.0) + cost),
+            Some(cost) => self.usage.cost = Some(self.usage.cost.unwrap_or(0).saturating_add(cost)),
             None => self.unpriced = true,
         }
         self.answers.insert(entry.key.clone(), answer.clone());
@@ -299,6 +299,50 @@ impl Digest {
             agent: Some(open.step.agent.clone()),
         });
         open.step.took_ms = Some(entry.at.0 - open.began.0);
+    }
+
+    /// A team as a member: its turn is a child run.
+    fn child_began(&mut self, entry: &Entry) {
+        let Some(ChildStarted { agent: Some(agent), .. }) = read(entry) else { return };
+        self.begin(entry, agent, Value::Null);
+    }
+
+    fn child_ended(&mut self, entry: &Entry) {
+        let Some(ended) = read::<ChildCompleted>(entry) else { return };
+        let output = ended.output.and_then(|o| serde_json::from_str::<Value>(o.get()).ok()).unwrap_or_default();
+        let answer = output.pointer("/output/value").cloned().unwrap_or(output);
+        self.answers.insert(entry.key.clone(), answer.clone());
+        if let Some(spent) = ended.spent {
+            self.usage.tokens += spent.tokens;
+        }
+        let Some(open) = self.open(&entry.key) else { return };
+        open.step.output = answer;
+        open.step.error = ended.error.map(ErrorView::from);
+        open.step.took_ms = Some(entry.at.0 - open.began.0);
+    }
+
+    /// A person as a member.
+    fn person_asked(&mut self, entry: &Entry) {
+        let Some(asked) = read::<ApprovalRequested>(entry) else { return };
+        let request: Value = serde_json::from_str(asked.request.get()).unwrap_or_default();
+        if request["wants"] == "answer" {
+            let agent = request["agent"].as_str().unwrap_or_default().to_owned();
+            self.begin(entry, agent, request["said"].clone());
+        }
+    }
+
+    fn person_answered(&mut self, entry: &Entry) {
+        let Some(decision) = read::<Decision>(entry) else { return };
+        let Some(open) = self.open(&entry.key) else { return };
+        let given = decision.input.and_then(|input| serde_json::from_str(input.get()).ok());
+        open.step.output = given.or(decision.note.map(Value::String)).unwrap_or_default();
+        open.step.took_ms = Some(entry.at.0 - open.began.0);
+    }
+
+    fn begin(&mut self, entry: &Entry, agent: String, input: Value) {
+        let step = Step { agent, input, output: Value::Null, took_ms: None, usage: Usage::default(), error: None };
+        self.by_key.insert(entry.key.clone(), self.steps.len());
+        self.steps.push(Open { step, began: entry.at });
     }
 
     fn open(&mut self, key: &str) -> Option<&mut Open> {

@@ -17,13 +17,13 @@ use serde_json::Value;
 use tutti_agents::form::{Errors, Field, Form, nearest};
 use tutti_engine::ports::store::RunRow;
 use tutti_engine::run::RunId;
-use tutti_workflows::patterns::{TIMEOUT_SECONDS_MAX, find};
+use tutti_workflows::patterns::{TIMEOUT_SECONDS_MAX, find, read_limits};
 
 /// Most characters of an id that are repeated back to whoever sent it.
 const ID_SHOWN_MAX: usize = 64;
 
 impl App {
-    /// Reads `{workflow, input?, session_id?, priority?, timeout_seconds?, schedule_at?}`; other keys are errors.
+    /// Reads `{workflow, input?, session_id?, priority?, timeout_seconds?, budget?, schedule_at?}`; other keys are errors.
     ///
     /// # Errors
     /// Every wrong field at once; or `Unavailable` when a named agent lacks a setting.
@@ -37,12 +37,17 @@ impl App {
             let priority = form.field("priority").integer(0, 9).and_then(|n| u8::try_from(n).ok()).unwrap_or(5);
             let timeout_ms = form.field("timeout_seconds").seconds(TIMEOUT_SECONDS_MAX);
             let schedule_at = read_time(&form.field("schedule_at"));
-            form.not_supported("budget", "budgets are");
+            let budget = form.field("budget");
+            let budget = if budget.is_present() { read_limits(&budget) } else { None };
             form.no_others();
             let ask = ask?;
             // Both bounds hold, so the tighter one counts.
             let timeout_ms = timeout_ms.into_iter().chain(ask.timeout_ms).min();
-            Some(Ask { session, priority, timeout_ms, schedule_at, ..ask })
+            let budget = match (budget, ask.budget) {
+                (Some(outer), Some(own)) => Some(outer.within(own)),
+                (outer, own) => outer.or(own),
+            };
+            Some(Ask { session, priority, timeout_ms, schedule_at, budget, ..ask })
         });
         let ask = errors.or(ask).map_err(Failure::invalid)?;
         self.submission(caller, "runs", body, ask)

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use std::time::Duration;
 use tutti_agents::form::Form;
+use tutti_engine::Limits;
 use tutti_engine::run::{Once, RunNo, Submit};
 use tutti_workflows::patterns::{Checked, find};
 
@@ -81,6 +82,7 @@ impl App {
             once,
             traceparent: caller.traceparent.clone(),
             stream: ask.stream,
+            budget: ask.budget,
             ..Submit::new(ask.workflow, ask.input)
         };
         Ok(Prepared { submit, version })
@@ -100,6 +102,7 @@ pub(crate) struct Ask {
     pub timeout_ms: Option<u64>,
     pub schedule_at: Option<Stamp>,
     pub stream: bool,
+    pub budget: Option<Limits>,
     pub unconfigured: Vec<String>,
 }
 
@@ -113,6 +116,7 @@ impl Ask {
             timeout_ms: None,
             schedule_at: None,
             stream: false,
+            budget: None,
             unconfigured: Vec::new(),
         }
     }
@@ -120,6 +124,7 @@ impl Ask {
     pub fn of_pattern(workflow: &str, checked: Checked) -> Self {
         Self {
             timeout_ms: checked.timeout_ms,
+            budget: checked.budget,
             unconfigured: checked.unconfigured,
             ..Self::new(workflow, checked.input)
         }

@@ -6,7 +6,7 @@ use crate::ctx::{Names, close};
 use crate::error::{Error, Result};
 use crate::event::Kind;
 use crate::journal::body::{ApprovalRequested, ChildStarted, Started};
-use crate::ledger::{Amounts, Grant, Limits, Share};
+use crate::ledger::{Amounts, Grant, Limits, Need, Share};
 use crate::name::{Key, short_hash};
 use crate::run::{RunId, Time};
 use bytes::Bytes;
@@ -325,7 +325,9 @@ fn allotment(cell: &mut Cell, key: &Key, shares: u32, own: Option<Limits>) -> Re
         tokens: limits.tokens.unwrap_or(0).max(least.tokens),
         cost: limits.cost.unwrap_or(0).max(least.cost),
     };
-    match cell.reserve(key, Share::Ordinary, |ledger| ledger.grant(want, least, Share::Ordinary)) {
+    match cell
+        .reserve(key, Share::Ordinary, |ledger| ledger.grant(Need { want, least, share: Share::Ordinary, siblings: 1 }))
+    {
         Some(Ok(got)) => {
             Ok(Some(Limits { tokens: limits.tokens.map(|_| got.tokens), cost: limits.cost.map(|_| got.cost) }))
         }

@@ -43,6 +43,15 @@ impl Amounts {
         Self { tokens: self.tokens.min(other.tokens), cost: self.cost.min(other.cost) }
     }
 
+    fn parts(self, n: u32) -> Self {
+        let part = |amount: u64| if amount == u64::MAX { amount } else { amount / u64::from(n.max(1)) };
+        Self { tokens: part(self.tokens), cost: part(self.cost) }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { tokens: self.tokens.max(other.tokens), cost: self.cost.max(other.cost) }
+    }
+
     fn minus(self, other: Self) -> Self {
         Self { tokens: self.tokens.saturating_sub(other.tokens), cost: self.cost.saturating_sub(other.cost) }
     }
@@ -83,6 +92,20 @@ pub enum Share {
     Closing,
 }
 
+/// What a call asks of the budget.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Need {
+    /// The most it could use.
+    pub want: Amounts,
+    /// With less it is not worth beginning.
+    pub least: Amounts,
+    /// Which part of the budget it may use.
+    pub share: Share,
+    /// How many like it share what is left, itself included: none takes more than its part, unless that is less than
+    /// `least`.
+    pub siblings: u32,
+}
+
 /// The ledger of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -118,9 +141,10 @@ impl Ledger {
     }
 
     /// What is granted of `want`, or which limit leaves less than `least`.
-    pub fn grant(&self, want: Amounts, least: Amounts, share: Share) -> Result<Amounts, Shortage> {
+    pub fn grant(&self, need: Need) -> Result<Amounts, Shortage> {
+        let Need { want, least, share, siblings } = need;
         let free = self.free(share);
-        let granted = want.min(free);
+        let granted = want.min(free.parts(siblings).max(least)).min(free);
         let short = |unit: &str, limit: Option<u64>, left: u64, need: u64| {
             let limit = limit.filter(|_| left < need)?;
             Some(Shortage { account: ACCOUNT.into(), unit: unit.into(), limit, left, need })
@@ -145,7 +169,8 @@ impl Ledger {
     fn book(&mut self, key: &str) -> Result<(), Shortage> {
         let Some(held) = self.held.remove(key) else { return Ok(()) };
         self.settled = self.settled.plus(held.amounts);
-        let again = self.grant(held.amounts, held.amounts, held.share).map(|_| ());
+        let again =
+            self.grant(Need { want: held.amounts, least: held.amounts, share: held.share, siblings: 1 }).map(|_| ());
         self.held.insert(key.into(), held);
         again
     }
@@ -181,6 +206,13 @@ impl Ledger {
 impl Shortage {
     pub(crate) fn error(&self) -> Error {
         let Self { unit, limit, left, need, .. } = self;
+        if *need == u64::MAX {
+            let message = format!(
+                "the budget of this run is {limit} {unit}, and what the next call may cost cannot be bounded: its model has no \
+                 price; set one under [prices] in tutti.toml"
+            );
+            return Error::Workflow(RunError::new(REFUSED, message));
+        }
         let message = format!(
             "the budget of this run is {limit} {unit}; {left} are left beside what is kept for the closing answer, and this \
              needs at least {need}"
@@ -276,18 +308,24 @@ impl crate::cell::Cell {
 }
 
 impl crate::ctx::Ctx {
-    /// Holds as much of `want` as the run's budget leaves, at least `least`; nothing when the run has no budget. The same
-    /// on every replay.
+    /// The limits this run was born with.
+    #[must_use]
+    pub fn budget(&self) -> Option<Limits> {
+        self.shared().borrow().ledger.limits
+    }
+
+    /// Holds as much of what is wanted as the run's budget leaves; nothing when the run has no budget. The same on every
+    /// replay.
     ///
     /// # Errors
-    /// `BudgetExceeded` when less than `least` is left: it says which limit and what was left.
-    pub fn reserve(&self, name: &'static str, want: Amounts, least: Amounts, share: Share) -> Result<Option<Grant>> {
+    /// `BudgetExceeded` when less than the least is left: it says which limit and what was left.
+    pub fn reserve(&self, name: &'static str, need: Need) -> Result<Option<Grant>> {
         let shared = self.shared();
         if !shared.borrow().ledger.is_bounded() {
             return Ok(None);
         }
         let key = self.key(name, false)?;
-        let granted = shared.borrow_mut().reserve(&key, share, |ledger| ledger.grant(want, least, share));
+        let granted = shared.borrow_mut().reserve(&key, need.share, |ledger| ledger.grant(need));
         match granted {
             Some(Ok(amounts)) => Ok(Some(Grant { shared: std::rc::Rc::clone(shared), key: Some(key), amounts })),
             Some(Err(shortage)) => Err(shortage.error()),
@@ -305,6 +343,10 @@ mod tests {
         Amounts { tokens: n, cost: 0 }
     }
 
+    fn granted(ledger: &Ledger, want: Amounts, least: Amounts, share: Share) -> Result<Amounts, Shortage> {
+        ledger.grant(Need { want, least, share, siblings: 1 })
+    }
+
     fn held(n: u64) -> Reserved {
         Reserved { amounts: tokens(n), share: Share::Ordinary }
     }
@@ -312,13 +354,13 @@ mod tests {
     #[test]
     fn a_tenth_is_kept_for_the_closing_answer_and_a_refusal_says_what_was_left() {
         let mut ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None }));
-        assert_eq!(ledger.grant(tokens(500), tokens(10), Share::Ordinary), Ok(tokens(90)));
+        assert_eq!(granted(&ledger, tokens(500), tokens(10), Share::Ordinary), Ok(tokens(90)));
         ledger.hold("a".into(), held(85));
-        let refused = ledger.grant(tokens(50), tokens(10), Share::Ordinary).unwrap_err();
+        let refused = granted(&ledger, tokens(50), tokens(10), Share::Ordinary).unwrap_err();
         assert_eq!((refused.unit.as_str(), refused.limit, refused.left, refused.need), ("tokens", 100, 5, 10));
-        assert_eq!(ledger.grant(tokens(50), tokens(10), Share::Closing), Ok(tokens(15)));
+        assert_eq!(granted(&ledger, tokens(50), tokens(10), Share::Closing), Ok(tokens(15)));
         ledger.settle("a", tokens(20), true);
-        assert_eq!(ledger.grant(tokens(500), tokens(10), Share::Ordinary), Ok(tokens(70)));
+        assert_eq!(granted(&ledger, tokens(500), tokens(10), Share::Ordinary), Ok(tokens(70)));
     }
 
     #[test]
@@ -327,10 +369,10 @@ mod tests {
         let ask = Amounts { tokens: 1_000_000, cost: 3 };
         ledger.hold(
             "a".into(),
-            Reserved { amounts: ledger.grant(ask, ask, Share::Ordinary).unwrap(), share: Share::Ordinary },
+            Reserved { amounts: granted(&ledger, ask, ask, Share::Ordinary).unwrap(), share: Share::Ordinary },
         );
         ledger.settle("a", Amounts { tokens: 1, cost: 50 }, true);
-        assert_eq!(ledger.grant(ask, ask, Share::Closing).unwrap_err().left, 0);
+        assert_eq!(granted(&ledger, ask, ask, Share::Closing).unwrap_err().left, 0);
         assert_eq!(ledger.spent(), Some(Amounts { tokens: 1, cost: 50 }));
     }
 
@@ -342,6 +384,14 @@ mod tests {
         assert_eq!(ledger.book("a").unwrap_err().left, 10, "a third attempt has no room");
         ledger.settle("a", Amounts::default(), true);
         assert_eq!(ledger.settled, tokens(80));
+    }
+
+    #[test]
+    fn siblings_take_their_part_each() {
+        let ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None }));
+        let need = Need { want: tokens(80), least: tokens(10), siblings: 3, ..Need::default() };
+        assert_eq!(ledger.grant(need), Ok(tokens(30)));
+        assert_eq!(ledger.grant(Need { least: tokens(40), ..need }), Ok(tokens(40)), "unless that is too little");
     }
 
     #[test]
@@ -364,7 +414,7 @@ mod tests {
             for (i, (want, least, spent, settles)) in steps.into_iter().enumerate() {
                 if settles && let Some((key, held)) = open.pop() {
                     ledger.settle(&key, tokens(spent.min(held)), true);
-                } else if let Ok(got) = ledger.grant(tokens(want), tokens(least.min(want)), Share::Ordinary) {
+                } else if let Ok(got) = granted(&ledger, tokens(want), tokens(least.min(want)), Share::Ordinary) {
                     let key: Key = format!("k{i}").into();
                     ledger.hold(key.clone(), held(got.tokens));
                     open.push((key, got.tokens));

@@ -30,5 +30,5 @@ pub use call::Call;
 pub use cell::Traces;
 pub use ctx::{Ctx, Durable};
 pub use error::{Error, Result};
-pub use ledger::{Amounts, Grant, Limits, Share};
+pub use ledger::{Amounts, Grant, Limits, Need, Share};
 pub use workflow::{Factory, Registry, Root};

@@ -18,7 +18,7 @@ pub mod termination;
 mod trail;
 
 pub use job::Job;
-pub use request::{Checked, FinalAnswer, PatternInput, Shared, check_asked};
+pub use request::{Checked, FinalAnswer, PatternInput, Shared, check_asked, read_limits};
 
 use serde_json::Value;
 use tutti_agents::agent::AgentBook;

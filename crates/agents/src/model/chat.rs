@@ -1,12 +1,14 @@
 //! The activity `model.chat`: what all dialects share.
 
 use super::failure::CLASS;
+use super::price::Price;
 use super::provider::{self, Provider, ProviderRef};
-use super::{ChatMessage, ChatReply, ChatRequest, Kind};
+use super::{ChatMessage, ChatReply, ChatRequest, Kind, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use tutti_engine::Amounts;
 use tutti_engine::activity::{Activity, ActivityCx, ActivityError, DeltaSink, Effect, Next};
 
 /// Most validation errors that are told back to the model.
@@ -31,12 +33,17 @@ impl Activity for Chat {
         let provider = provider::find(&self.provider)?;
         let total = left(&cx).map_or(provider.total_max, |left| left.min(provider.total_max));
         match tokio::time::timeout(total, Box::pin(ask(&provider, &self.request, &cx))).await {
-            Ok(reply) => reply,
+            Ok(reply) => reply.map(|reply| priced(&self.provider, &self.request, reply)),
             Err(_) => Err(ActivityError::retry(
                 CLASS,
                 format!("the model provider's answer was not complete after {} ms", total.as_millis()),
             )),
         }
+    }
+
+    fn spent(output: &ChatReply) -> Option<Amounts> {
+        let Usage { input_tokens, output_tokens, cost, .. } = output.usage;
+        Some(Amounts { tokens: input_tokens.saturating_add(output_tokens), cost: cost.unwrap_or(0) })
     }
 
     fn strip(output: &mut ChatReply) {
@@ -47,6 +54,15 @@ impl Activity for Chat {
         output.text.clear();
         output.text.push_str(streamed);
     }
+}
+
+/// The reply with what it cost. What costs nothing says nothing.
+fn priced(provider: &ProviderRef, request: &ChatRequest, mut reply: ChatReply) -> ChatReply {
+    let price =
+        provider::price(provider, Some(&reply.model)).or_else(|| provider::price(provider, request.model.as_deref()));
+    let Usage { input_tokens, output_tokens, .. } = reply.usage;
+    reply.usage.cost = price.filter(|p| *p != Price::default()).map(|p| p.cost(input_tokens, output_tokens));
+    reply
 }
 
 fn left(cx: &ActivityCx) -> Option<Duration> {

@@ -1,6 +1,7 @@
 //! Who the models are reached through. Process configuration: an activity carries only a provider's name, so that no
 //! address and no key is ever journaled, and a run that waits over a restart finds the provider as it is then.
 
+use super::price::{Price, Prices};
 use super::scripted::Script;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -124,16 +125,19 @@ pub struct Providers {
     pub default: String,
     /// By name.
     pub map: BTreeMap<String, Provider>,
+    /// What models cost.
+    pub prices: Prices,
 }
 
 impl Providers {
     /// One provider, which is the default.
     pub fn only(name: impl Into<String>, provider: Provider) -> Self {
         let default = name.into();
-        Self { map: BTreeMap::from([(default.clone(), provider)]), default }
+        Self { map: BTreeMap::from([(default.clone(), provider)]), default, prices: Prices::default() }
     }
 }
 
+static PRICES: RwLock<Prices> = RwLock::new(Prices(BTreeMap::new()));
 static INSTALLED: RwLock<BTreeMap<String, Arc<Provider>>> = RwLock::new(BTreeMap::new());
 
 /// Make providers known to every model call of this process. Called once by the wiring. A further call replaces equal
@@ -142,7 +146,7 @@ static INSTALLED: RwLock<BTreeMap<String, Arc<Provider>>> = RwLock::new(BTreeMap
 /// # Errors
 /// A default that is not in the map.
 pub fn install(providers: Providers) -> Result<(), String> {
-    let Providers { default, map } = providers;
+    let Providers { default, map, prices } = providers;
     if !map.contains_key(&default) {
         return Err(format!("the default model provider {default:?} is not among the providers"));
     }
@@ -154,7 +158,17 @@ pub fn install(providers: Providers) -> Result<(), String> {
         }
         table.insert(name, provider);
     }
+    PRICES.write().unwrap_or_else(PoisonError::into_inner).0.extend(prices.0);
     Ok(())
+}
+
+/// What a model costs, as far as it is known. What runs in this process costs nothing unless a price is set.
+#[must_use]
+pub fn price(provider: &ProviderRef, model: Option<&str>) -> Option<Price> {
+    let provider = find(provider).ok()?;
+    let name = model.or(provider.default_model.as_deref()).unwrap_or_default();
+    let set = PRICES.read().unwrap_or_else(PoisonError::into_inner).of(name);
+    set.or_else(|| matches!(provider.kind, Kind::Offline | Kind::Scripted(_)).then(Price::default))
 }
 
 /// The names that can be used, in order.
@@ -194,7 +208,7 @@ mod tests {
         let error = find(&ProviderRef::named("nope")).unwrap_err();
         assert!(error.message.contains("debug-test") && error.message.contains("offline"), "{error}");
         assert!(find(&ProviderRef::named("offline")).is_ok());
-        let wrong = Providers { default: "a".into(), map: BTreeMap::new() };
+        let wrong = Providers { default: "a".into(), map: BTreeMap::new(), prices: Prices::default() };
         assert!(install(wrong).unwrap_err().contains("\"a\""));
     }
 }

@@ -14,7 +14,7 @@ use tutti_engine::journal::{Frame, decode_part};
 use tutti_engine::run::{Status, Submit};
 use tutti_engine::shard::core::CoreOptions;
 use tutti_engine::sim::{Faults, Report, Story, Violation, World, tell};
-use tutti_engine::{Amounts, Ctx, Limits, Registry, Result, Share};
+use tutti_engine::{Amounts, Ctx, Limits, Need, Registry, Result, Share};
 
 /// What one call holds.
 const EACH: u64 = 10;
@@ -38,7 +38,7 @@ fn tokens(tokens: u64) -> Amounts {
 }
 
 async fn pay(ctx: &Ctx, share: Share) -> Result<u64> {
-    let grant = ctx.reserve("budget", tokens(EACH), tokens(EACH), share)?;
+    let grant = ctx.reserve("budget", Need { want: tokens(EACH), least: tokens(EACH), share, siblings: 1 })?;
     let retry = Retry { tries_max: 4, first_ms: 5, cap_ms: 20 };
     ctx.call("pay", Paid).retry(retry).paid_by(grant).await
 }

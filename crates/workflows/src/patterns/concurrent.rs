@@ -9,6 +9,7 @@ use crate::outcome::{Ending, Share, StoppedBy};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tutti_agents::team::{Member, Message};
+use tutti_agents::turn::Turn;
 use tutti_engine::{Ctx, Error, Result};
 
 /// The pattern.
@@ -116,7 +117,8 @@ pub async fn run(job: Job<Options>) -> Result<Ending> {
         _ => options.quorum,
     };
     let ask = async |ctx: Ctx, member: &Member| {
-        let work = Box::pin(member.ask(&ctx, std::slice::from_ref(&job.input)));
+        let turn = Turn { siblings: members.len() as u32, ..Turn::of(std::slice::from_ref(&job.input)) };
+        let work = Box::pin(async { member.turn(&ctx, turn).await.map(|said| said.message) });
         let answer = within(&ctx, options.branch_timeout_ms, work).await;
         if options.on_error == OnError::FailFast { answer.map(Ok) } else { Ok(answer) }
     };

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use tutti_agents::agent::{AgentDefinition, Kind as AgentKind, Listed, NAME_CHARS_MAX, Nested};
 use tutti_agents::form::{Field, Form};
 use tutti_agents::person::{Approve, Patience, Silence};
+use tutti_engine::Limits;
 
 /// Patterns within patterns, at most.
 const NESTING_MAX: usize = 4;
@@ -23,6 +24,8 @@ pub struct Checked {
     pub input: Vec<u8>,
     /// The run's bound in milliseconds, when its options name one.
     pub timeout_ms: Option<u64>,
+    /// The most it may spend, when its options say so.
+    pub budget: Option<Limits>,
     /// Agents of the team that are built in and lack a setting: the request is sound, this server cannot serve it now.
     pub unconfigured: Vec<String>,
 }
@@ -133,6 +136,7 @@ pub(crate) const SHARED: &[Opt] = &[
         Kind::Word(&["synthesised", "last"]),
         "The output when the work is cut short: an answer made of all that was said, or what was said last.",
     ),
+    Opt::new("budget", Kind::Data(budget_schema, read_budget), "The most that the run and its children may spend."),
     Opt::new(
         "approve",
         Kind::Data(approve_schema, read_approve),
@@ -197,11 +201,11 @@ pub(crate) fn check<O: Serialize + DeserializeOwned + Default>(
     if let Some(form) = &form.field("options").form() {
         options = typed(read_map(own, form, &cast), form);
         shared = read_map(SHARED, form, &cast);
-        form.not_supported("budget", "budgets are");
         form.no_others();
     }
     let timeout_ms = shared.remove("timeout_ms").and_then(|ms| ms.as_u64());
     let max_iterations = shared.remove("max_iterations").and_then(|n| u32::try_from(n.as_u64()?).ok());
+    let budget = shared.remove("budget").and_then(|limits| serde_json::from_value(limits).ok());
     let input = PatternInput {
         input: input?,
         agents,
@@ -211,7 +215,7 @@ pub(crate) fn check<O: Serialize + DeserializeOwned + Default>(
         shared: typed(shared, form),
     };
     let unconfigured = cast.unconfigured.into_inner();
-    Some(Checked { input: serde_json::to_vec(&input).ok()?, timeout_ms, unconfigured })
+    Some(Checked { input: serde_json::to_vec(&input).ok()?, timeout_ms, budget, unconfigured })
 }
 
 /// Reads what all patterns take, for a request that names no pattern there is: what is wrong with it is told all the same.
@@ -323,13 +327,36 @@ fn read_nested(form: &Form<'_>, setting: &Setting<'_>, unconfigured: &mut Vec<St
     let checked = checked?;
     unconfigured.extend(checked.unconfigured);
     let request = serde_json::from_slice(&checked.input).ok()?;
-    let nested = Nested { workflow: pattern.name.into(), request };
+    let nested = Nested { workflow: pattern.name.into(), request, budget: checked.budget };
     Some(AgentDefinition {
         kind: AgentKind::Workflow,
         description,
         nested: Some(nested),
         ..AgentDefinition::llm(name, "")
     })
+}
+
+fn budget_schema() -> Value {
+    let amount = |what: &str| json!({"type": "integer", "minimum": 1, "description": what});
+    json!({"type": "object", "additionalProperties": false, "minProperties": 1, "properties": {
+        "tokens": amount("Tokens read and written."), "cost": amount("Millionths of a US dollar.")}})
+}
+
+fn read_budget(field: &Field<'_, '_>, _: &Cast<'_>) -> Option<Value> {
+    read_limits(field).map(|limits| json!(limits))
+}
+
+/// Reads `budget`: `{tokens?, cost?}`, whole numbers above 0, at least one of them.
+#[must_use]
+pub fn read_limits(field: &Field<'_, '_>) -> Option<Limits> {
+    let form = field.form()?;
+    let amount = |name| form.field(name).integer(1, i64::MAX).and_then(|n| u64::try_from(n).ok());
+    let limits = Limits { tokens: amount("tokens"), cost: amount("cost") };
+    form.no_others();
+    if !form.field("tokens").is_present() && !form.field("cost").is_present() {
+        field.fail("budget must bound tokens, cost, or both");
+    }
+    Some(limits)
 }
 
 fn approve_schema() -> Value {

@@ -572,6 +572,52 @@ fn approve_holds_a_named_agent_until_a_person_agrees() {
 }
 
 #[test]
+fn a_budget_ends_the_work_in_good_order() {
+    // Each answer says that it took 15 tokens; the prompt's bound and the shortest answer worth having do not fit twice.
+    let limit = |tokens: u64| json!({"budget": {"tokens": tokens}});
+    let (told, asked) = play(body("sequential", &["a", "b"], limit(200)), echo);
+    assert_eq!(
+        (told.stopped_by(), whos(&asked)),
+        (StoppedBy::Completed, vec!["a", "b"]),
+        "what was not spent is free again"
+    );
+    assert!(
+        asked[0].max_tokens.is_some_and(|n| n < 200),
+        "an answer is bounded by what is left: {:?}",
+        asked[0].max_tokens
+    );
+    let long = "x".repeat(150);
+    let answers = move |a: &Asked| text(format!("{} {long}", a.who));
+    let (told, asked) = play(body("group_chat", &["a", "b"], limit(400)), answers);
+    assert_eq!((told.stopped_by(), told.status), (StoppedBy::Budget, Status::Completed));
+    assert!(told.output().as_str().unwrap().starts_with("manager"), "the share kept back pays for the closing answer");
+    assert!(asked.len() > 2);
+    let spent: u64 = told.bodies(Kind::BudgetSpent).iter().map(|b| b["spent"]["tokens"].as_u64().unwrap()).sum();
+    assert_eq!(spent, 15 * asked.len() as u64);
+    let (told, _) = play(body("sequential", &["a"], limit(10)), echo);
+    assert_eq!(
+        (told.stopped_by(), told.output()),
+        (StoppedBy::Budget, json!("the task")),
+        "nothing could be asked at all"
+    );
+}
+
+#[test]
+fn members_of_a_team_share_a_budget_and_a_nested_team_has_its_part() {
+    let (told, asked) = play(body("concurrent", &["a", "b", "c"], json!({"budget": {"tokens": 900}})), echo);
+    assert_eq!(asked.len(), 3);
+    assert!(asked.iter().all(|a| a.max_tokens.is_some_and(|n| n < 400)), "none takes it all");
+    assert_eq!(told.output()[2]["output"], json!("c: the task"));
+    let inner = json!({"pattern": "sequential", "name": "panel", "agents": members(&["x"]), "options": {"budget": {"tokens": 300}}});
+    let request = json!({"pattern": "sequential", "input": "q", "agents": [inner, {"name": "z", "instructions": "You are z."}],
+        "options": {"budget": {"tokens": 1000}}});
+    let (told, asked) = play(request, echo);
+    assert!(asked[0].max_tokens.is_some_and(|n| n < 300), "the inner limit holds: {:?}", asked[0].max_tokens);
+    let settled = told.bodies(Kind::BudgetSpent);
+    assert_eq!((&settled[0]["reserved"]["tokens"], &settled[0]["spent"]["tokens"]), (&json!(300), &json!(15)));
+}
+
+#[test]
 fn inputs_have_parts_and_files_by_reference() {
     let mut request = body("sequential", &["a"], json!({}));
     request["input"] = json!({"parts": [{"type": "text", "text": "Read this:"}, {"type": "json", "value": {"n": 1}},

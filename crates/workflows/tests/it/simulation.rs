@@ -41,6 +41,7 @@ fn all() -> Vec<Submit> {
         team("group_chat", &json!({"speaker": "bid", "max_iterations": 2, "observers": ["writer"]})),
         team("group_chat", &json!({"speaker": "random", "until": {"max_messages": 3}})),
         team("dynamic", &json!({"max_stalls": 0})),
+        team("group_chat", &json!({"speaker": "bid", "budget": {"tokens": 3000}})),
         nested(),
         Submit::new("noop", Bytes::from_static(br#"{"steps":5}"#)),
     ];

@@ -25,7 +25,11 @@ pub fn request(body: &Value) -> Submit {
     let book = AgentBook::default();
     let setting = patterns::Setting { agents: &book, iterations_max: 10, depth: 0 };
     let checked = patterns::check_value(pattern, body, &setting).unwrap_or_else(|e| panic!("{e:?}"));
-    Submit { timeout_ms: checked.timeout_ms, ..Submit::new(pattern.name, Bytes::from(checked.input)) }
+    Submit {
+        timeout_ms: checked.timeout_ms,
+        budget: checked.budget,
+        ..Submit::new(pattern.name, Bytes::from(checked.input))
+    }
 }
 
 /// A team of three under a pattern.
@@ -49,6 +53,8 @@ pub struct Asked {
     pub schema: Option<Value>,
     /// Tools on offer.
     pub tools: Vec<String>,
+    /// The bound of the answer.
+    pub max_tokens: Option<u64>,
 }
 
 impl Asked {
@@ -60,7 +66,13 @@ impl Asked {
         let who = first.strip_prefix("You are ").and_then(|rest| rest.split('.').next()).unwrap_or("manager");
         let texts = messages[1..].iter().map(|m| m["content"].as_str().unwrap().to_owned()).collect();
         let tools = request["tools"].as_array().into_iter().flatten().map(|t| t["name"].as_str().unwrap().to_owned());
-        Self { who: who.into(), said: texts, schema: request.get("output_schema").cloned(), tools: tools.collect() }
+        Self {
+            who: who.into(),
+            said: texts,
+            schema: request.get("output_schema").cloned(),
+            tools: tools.collect(),
+            max_tokens: request["max_tokens"].as_u64(),
+        }
     }
 
     pub fn last(&self) -> &str {
