@@ -31,12 +31,12 @@ fn result(entries: &[Entry]) -> Value {
 
 #[test]
 fn a_team_that_answered() {
-    let reply = |text: &str, cost: Option<f64>| json!({"output": {"text": text, "usage": {"input_tokens": 10, "output_tokens": 4, "cost": cost}}});
+    let reply = |text: &str, cost: Option<u64>| json!({"output": {"text": text, "usage": {"input_tokens": 10, "output_tokens": 4, "cost": cost}}});
     let entries = [
         queued(),
         entry(2, 1_001, Kind::RunStarted, "", Value::Null),
         asked(3, 1_010, "facts"),
-        entry(4, 1_500, Kind::AgentMessage, "member[facts]/ask", reply("a list", Some(0.5))),
+        entry(4, 1_500, Kind::AgentMessage, "member[facts]/ask", reply("a list", Some(500_000))),
         asked(5, 1_510, "writer"),
         entry(6, 1_600, Kind::AgentDelta, "member[writer]/ask", json!({"attempt": 1, "offset": 0, "text": "Dear"})),
         entry(
@@ -44,7 +44,7 @@ fn a_team_that_answered() {
             2_010,
             Kind::AgentMessage,
             "member[writer]/ask",
-            json!({"output": {"usage": {"input_tokens": 1, "output_tokens": 2, "cost": 0.25}}, "streamed_from": 6, "text": "Dear customer"}),
+            json!({"output": {"usage": {"input_tokens": 1, "output_tokens": 2, "cost": 250000}}, "streamed_from": 6, "text": "Dear customer"}),
         ),
         entry(
             8,
@@ -60,7 +60,7 @@ fn a_team_that_answered() {
         (&found["output"], &found["stopped_by"], &found["iterations"]),
         (&json!("Dear customer"), &json!("completed"), &json!(1))
     );
-    assert_eq!(found["usage"], json!({"tokens": 17, "input_tokens": 11, "output_tokens": 6, "cost": 0.75}));
+    assert_eq!(found["usage"], json!({"tokens": 17, "input_tokens": 11, "output_tokens": 6, "cost": 750_000}));
     assert_eq!(found["steps"][0]["agent"], "facts");
     assert_eq!(found["steps"][0]["input"], "why?");
     assert_eq!(found["steps"][0]["took_ms"], 490);
@@ -93,7 +93,7 @@ fn a_team_whose_member_failed() {
     );
     assert_eq!(found["error"]["agent"], "facts");
     assert_eq!(found["steps"][0]["error"]["class"], "LlmError");
-    assert_eq!(found["usage"]["cost"], 0.0);
+    assert_eq!(found["usage"]["cost"], 0);
 }
 
 #[test]

@@ -12,6 +12,9 @@ use tutti_agents::turn::Turn;
 use tutti_engine::event::Kind;
 use tutti_engine::{Branch, Ctx, Error, Registry, Result};
 
+/// How much of a text is read again when the budget leaves little.
+const CLOSING_CHARS: usize = 500;
+
 /// What a pattern function is given.
 #[derive(Clone)]
 pub struct Job<O> {
@@ -94,17 +97,26 @@ impl<O> Job<O> {
             word(why).replace('_', " ")
         );
         let turn = Turn { said, order: Some(&order), is_closing: true, ..Turn::default() };
-        match Box::pin(who.turn(&ctx, turn)).await {
+        let mut closing = Box::pin(who.turn(&ctx, turn)).await;
+        if closing.as_ref().is_err_and(|e| bound(e) == Some(StoppedBy::Budget)) {
+            // What is kept back does not pay for reading all of it again: the question and the last word must do.
+            let short = [clipped(&self.input), clipped(last)];
+            let turn = Turn { said: &short, ..turn };
+            closing = Box::pin(who.turn(&ctx.scope("short", 1), turn)).await;
+        }
+        match closing {
             Ok(closing) => Ending::message(&closing.message, why, iterations),
             Err(e) => {
-                ctx.emit(
-                    Kind::Log,
-                    &json!({"message": format!("no closing answer could be had ({e}); the last word stands")}),
-                );
+                let message = format!("no closing answer could be had ({e}); the last word stands");
+                ctx.emit(Kind::Log, &json!({ "message": message }));
                 Ending::message(last, why, iterations)
             }
         }
     }
+}
+
+fn clipped(message: &Message) -> Message {
+    Message { text: message.text.chars().take(CLOSING_CHARS).collect(), ..message.clone() }
 }
 
 /// The word for a reason.

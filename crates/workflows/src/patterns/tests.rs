@@ -79,7 +79,7 @@ fn options_are_checked_all_at_once() {
     let found = checked(
         "concurrent",
         &json!({"input": " ", "agents": ["llm"], "options": {"aggregate": "votes", "max_parallel": 0, "quorum": 2,
-            "timeout_seconds": -1, "max_iterations": "3", "budget": {"tokens": 5}, "on_eror": "keep"}}),
+            "timeout_seconds": -1, "max_iterations": "3", "budget": {"token": 5}, "on_eror": "keep"}}),
     );
     assert_eq!(
         found.unwrap_err(),
@@ -90,7 +90,8 @@ fn options_are_checked_all_at_once() {
             "options.quorum: quorum must be an integer from 1 to 1",
             "options.max_iterations: value is not a valid integer",
             "options.timeout_seconds: timeout_seconds must be above 0 and at most 31536000 seconds",
-            "options.budget: budgets are not supported in this version",
+            "options.budget.token: unknown key \"token\"; did you mean \"tokens\"?",
+            "options.budget: budget must bound tokens, cost, or both",
             "options.on_eror: unknown key \"on_eror\"; did you mean \"on_error\"?",
         ]
     );

@@ -588,7 +588,8 @@ fn a_budget_ends_the_work_in_good_order() {
     );
     let long = "x".repeat(150);
     let answers = move |a: &Asked| text(format!("{} {long}", a.who));
-    let (told, asked) = play(body("group_chat", &["a", "b"], limit(400)), answers);
+    let (told, asked) =
+        play(body("group_chat", &["a", "b"], json!({"budget": {"tokens": 3000}, "max_iterations": 50})), answers);
     assert_eq!((told.stopped_by(), told.status), (StoppedBy::Budget, Status::Completed));
     assert!(told.output().as_str().unwrap().starts_with("manager"), "the share kept back pays for the closing answer");
     assert!(asked.len() > 2);
