@@ -280,6 +280,18 @@ impl<'a, 'f> Field<'a, 'f> {
         None
     }
 
+    /// A number from `min` to `max`.
+    #[must_use]
+    pub fn number(&self, min: f64, max: f64) -> Option<f32> {
+        let number = self.typed(Value::as_f64, "value is not a valid float", "type_error.float")?;
+        if (min..=max).contains(&number) {
+            #[expect(clippy::cast_possible_truncation, reason = "sampling settings need no more digits")]
+            return Some(number as f32);
+        }
+        self.fail(format!("{} must be a number from {min} to {max}", self.word()));
+        None
+    }
+
     /// `true` or `false`.
     #[must_use]
     pub fn boolean(&self) -> Option<bool> {

@@ -4,10 +4,13 @@
 //! Must not know: stores, app, server, workflows. The HTTP client is named in [`egress`] and nowhere else.
 
 pub mod agent;
+mod book;
 pub mod egress;
 pub mod form;
+pub mod http_agent;
 pub mod model;
 pub mod person;
 mod reasoning;
 pub mod team;
+pub mod tool;
 pub mod turn;

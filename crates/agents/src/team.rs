@@ -16,8 +16,10 @@ pub struct Asking {
     pub provider: ProviderRef,
     /// How often and when a failed call is repeated.
     pub retry: Retry,
-    /// How long one call may take.
+    /// How long one call of a model may take.
     pub timeout: Duration,
+    /// How long an agent that is a service may be silent.
+    pub http_timeout: Duration,
 }
 
 /// Where a text comes from: text is stored once, everything else points at it.

@@ -1,16 +1,22 @@
 //! One member's turn: what it is given, how it goes about it, what it says.
 
 use crate::agent::{Kind, Reasoning};
-use crate::model::{Chat, ChatMessage, ChatReply, ChatRequest, ToolSpec, bound, price};
+use crate::http_agent::{AskHttp, Line};
+use crate::model::{Chat, ChatMessage, ChatReply, ChatRequest, ToolCall, ToolSpec, bound, price};
 use crate::person::{agree, decide};
 use crate::reasoning;
 use crate::team::{Member, Message, Source, text_of};
+use crate::tool::{self, CallTool};
 use serde_json::{Value, json};
 use tutti_engine::journal::body::Verdict;
 use tutti_engine::{Amounts, Ctx, Error, Grant, Need, Result, Share, Traces};
 
 /// Most tokens of an answer whose agent sets no bound, where a budget has to hold.
 const ANSWER_TOKENS: u32 = 4_096;
+/// How often a model may call tools in one turn before it has to answer.
+const TOOL_ROUNDS_MAX: u32 = 8;
+/// Tools of one reply under way at once.
+const TOOLS_AT_ONCE: usize = 4;
 /// An answer shorter than this is not worth asking for.
 const ANSWER_TOKENS_MIN: u64 = 64;
 
@@ -92,7 +98,7 @@ impl Member {
         }
         match self.agent.kind {
             Kind::Llm => Box::pin(self.think(ctx, turn)).await,
-            Kind::Http => Err(Error::workflow("AgentError", "not built")),
+            Kind::Http => Box::pin(self.ask_service(ctx, turn)).await,
             Kind::Human => self.ask_person(ctx, turn).await,
             Kind::Workflow => Box::pin(self.run_nested(ctx, turn)).await,
         }
@@ -109,6 +115,23 @@ impl Member {
             Reasoning::PlanAndExecute => reasoning::plan_and_execute(talk).await,
             Reasoning::Reflection => reasoning::reflection(talk).await,
         }
+    }
+
+    async fn ask_service(&self, ctx: &Ctx, turn: Turn<'_>) -> Result<Said> {
+        let asking = &self.rules.asking;
+        let line = |m: &Message| Line { from: m.from.clone(), content: m.text.clone() };
+        let order = turn.order.map(|order| Line { from: None, content: order.into() });
+        let ask = AskHttp {
+            endpoint: self.agent.endpoint.clone().unwrap_or_default(),
+            agent: self.name().into(),
+            messages: turn.said.iter().map(line).chain(order).collect(),
+            run_id: ctx.run_id().0.to_string(),
+            idle_ms: u64::try_from(asking.http_timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        let sources: Vec<_> = turn.said.iter().map(|m| &m.source).collect();
+        let call = ctx.call("ask", ask).retry(asking.retry).timeout(asking.timeout).traces(Traces::Agent);
+        let reply = call.agent(self.name()).about(&json!({ "input_from": sources })).await?;
+        Ok(self.said(text_of(&reply), reply.output, step_key(ctx, "ask")))
     }
 
     /// A person as a member: asked as for an approval, and the input is the answer.
@@ -143,6 +166,27 @@ impl Member {
         let output = run.await?;
         let value = output.pointer("/output/value").cloned().unwrap_or(output);
         Ok(self.said(text_from(&value), (!value.is_string()).then_some(value), step_key(ctx, "run")))
+    }
+
+    /// What a tool gave back, or what went wrong, for the model to read.
+    async fn use_tool(&self, ctx: &Ctx, call: &ToolCall) -> Result<String> {
+        if !self.agent.tools.contains(&call.name) {
+            return Ok(format!("There is no tool named {:?}. There are: {}.", call.name, self.agent.tools.join(", ")));
+        }
+        if let Some(approve) = self.rules.approve.as_ref().filter(|a| a.names(&call.name)) {
+            let act = format!("the call of tool {:?}", call.name);
+            let request = json!({"act": act, "agent": self.name(), "tool": call.name, "arguments": call.arguments});
+            if let Err(refused) = agree(ctx, "approve", request, &approve.patience).await {
+                return Ok(refused.to_string());
+            }
+        }
+        let activity = CallTool { tool: call.name.clone(), arguments: call.arguments.clone() };
+        let about = json!({"tool": call.name, "arguments": call.arguments});
+        let work = ctx.call("call", activity).retry(self.rules.asking.retry).traces(Traces::Tool).agent(self.name());
+        match work.about(&about).await {
+            Ok(result) => Ok(result.to_string()),
+            Err(e) => Ok(e.to_string()),
+        }
     }
 
     pub(crate) fn said(&self, text: String, value: Option<Value>, step: String) -> Said {
@@ -221,6 +265,9 @@ impl<'t> Talk<'t> {
         let mut request = member.request(turn);
         let handoffs: Vec<_> =
             turn.handoffs.iter().enumerate().map(|(i, route)| (tool_name(i, &route.to), route.to.clone())).collect();
+        if !turn.is_closing && turn.schema.is_none() {
+            request.tools = tool::specs(&member.agent.tools);
+        }
         request.tools.extend(turn.handoffs.iter().zip(&handoffs).map(|(route, (name, _))| handoff_tool(name, route)));
         Self { member, ctx, turn, request, handoffs, asked: 0, tokens: 0, tools: Vec::new() }
     }
@@ -279,7 +326,32 @@ impl<'t> Talk<'t> {
 
     /// As [`answer`](Self::answer), and the conversation may go on.
     pub async fn until_answer(&mut self) -> Result<ChatReply> {
+        for round in 0..TOOL_ROUNDS_MAX {
+            let reply = self.ask().await?;
+            if reply.tool_calls.is_empty() || self.handoff(&reply).is_some() {
+                return Ok(reply);
+            }
+            self.use_tools(&reply, round).await?;
+        }
+        // Enough of tools: now the answer.
+        self.request.tools.clear();
         self.ask().await
+    }
+
+    /// Carries a reply's tool calls out, all at once, and tells the model what came of them.
+    async fn use_tools(&mut self, reply: &ChatReply, round: u32) -> Result<()> {
+        let scope = self.ctx.scope("tools", round + 1);
+        let member = self.member;
+        let work = async |ctx: Ctx, call: &ToolCall| member.use_tool(&ctx, call).await;
+        let calls: Vec<&ToolCall> = reply.tool_calls.iter().collect();
+        let results = Box::pin(scope.map("call", calls, TOOLS_AT_ONCE, work)).await?;
+        let said = ChatMessage { tool_calls: reply.tool_calls.clone(), ..ChatMessage::assistant(text_of(reply)) };
+        self.request.messages.push(said);
+        for (call, result) in reply.tool_calls.iter().zip(results) {
+            self.request.messages.push(ChatMessage::tool(call.id.clone(), result));
+            self.tools.push(call.name.clone());
+        }
+        Ok(())
     }
 
     /// What was said, as it stands in the answer of the last `ask`.

@@ -44,20 +44,21 @@ pub struct Running {
 /// full, or from a newer version.
 pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let book = agents(settings)?;
+    let policy = egress(settings, &book)?;
     let listener = listen(settings).await?;
     let store = Arc::new(SqliteStore::open(&settings.data.dir)?);
     let ports = Ports {
         store: store.clone(),
         bus: Arc::new(LocalBus::new()),
         clock: Arc::new(SystemClock::default()),
-        outbound: Arc::new(Egress::new(egress(settings)?)),
+        outbound: Arc::new(Egress::new(policy.clone())),
     };
     model::install(providers(settings)).map_err(anyhow::Error::msg)?;
     let engine = Engine::start(ports, workflows(&settings.calls, &settings.model), bounds(settings)).await?;
 
     let url = url(settings, &listener)?;
     let options = ServerOptions { origins: settings.listen.cors_origins.clone(), ..ServerOptions::default() };
-    let app = App::new(engine.clone(), application(settings, book));
+    let app = App::new(engine.clone(), application(settings, book.with_policy(policy)));
     let router = tutti_server::router(app, options.clone());
     let stop_serving = options.stop.clone();
     let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
@@ -93,8 +94,9 @@ fn url(settings: &Settings, listener: &TcpListener) -> anyhow::Result<String> {
 }
 
 /// What operators name in their own configuration may be called as configured; everything else is checked.
-fn egress(settings: &Settings) -> anyhow::Result<EgressPolicy> {
-    let configured: Vec<&str> = settings.model.base_url.iter().map(|url| url.as_str()).collect();
+fn egress(settings: &Settings, book: &AgentBook) -> anyhow::Result<EgressPolicy> {
+    let mut configured: Vec<&str> = settings.model.base_url.iter().map(|url| url.as_str()).collect();
+    configured.extend(book.endpoints());
     Ok(EgressPolicy::parse(&settings.calls.egress_allow.join(","), &configured)?)
 }
 
@@ -119,6 +121,7 @@ fn workflows(calls: &Calls, model: &Model) -> Registry {
         retry: Retry { tries_max: calls.retries_max + 1, first_ms, cap_ms: RETRY_CAP_MS },
         // LLM_TIMEOUT bounds silence; one whole answer may take several of them.
         timeout: model.timeout * 8,
+        http_timeout: calls.http_timeout,
     };
     noop::register(patterns::register(Registry::new(), &asking))
 }

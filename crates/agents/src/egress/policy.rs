@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 /// Who may be called besides the public internet.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EgressPolicy {
     /// Hosts and networks the operator opened (`EGRESS_ALLOW`).
     pub allow: Vec<AllowRule>,
@@ -125,6 +125,34 @@ pub(super) enum Route {
 }
 
 impl EgressPolicy {
+    /// Whether `text` is an address that can be called at all.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn readable(&self, text: &str) -> Result<(), String> {
+        let url = Url::parse(text).map_err(|_| "this is not an absolute http or https address".to_owned())?;
+        match url.scheme() {
+            "http" | "https" if has_user(&url) => Err("the address must not hold user information".into()),
+            "http" | "https" => Ok(()),
+            _ => Err("only http and https addresses can be called".into()),
+        }
+    }
+
+    /// Whether `text` is an address that this policy lets through, as far as that shows without asking for a name: what a
+    /// name resolves to is judged when it is called.
+    ///
+    /// # Errors
+    /// In words; for a private or loopback address they name `EGRESS_ALLOW`.
+    pub fn registrable(&self, text: &str) -> Result<(), String> {
+        self.readable(text)?;
+        let url = Url::parse(text).map_err(|e| e.to_string())?;
+        let is_local = url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"));
+        match self.route(&url)? {
+            Route::Guarded if is_local => self.check_ip(IpAddr::from([127, 0, 0, 1])),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether `url` may be called, or in words why not.
     pub(super) fn route(&self, url: &Url) -> Result<Route, String> {
         let (Some(host), "http" | "https") = (url.host_str(), url.scheme()) else {

@@ -37,7 +37,8 @@ impl Activity for Chat {
             Err(_) => Err(ActivityError::retry(
                 CLASS,
                 format!("the model provider's answer was not complete after {} ms", total.as_millis()),
-            )),
+            )
+            .sent()),
         }
     }
 
@@ -165,7 +166,8 @@ async fn fitted(
         Err(why) => Err(ActivityError::fatal(
             CLASS,
             format!("the model's answer does not fit output_schema, also not when asked again: {why}"),
-        )),
+        )
+        .sent()),
     }
 }
 

@@ -21,7 +21,8 @@ pub(super) fn outbound(error: &OutError) -> ActivityError {
     // A body over its bound may be one bad answer; a refused address stays refused.
     match error {
         OutError::Refused { .. } => ActivityError::fatal(CLASS, message),
-        _ => ActivityError::retry(CLASS, message),
+        OutError::Connect { .. } => ActivityError::retry(CLASS, message),
+        _ => ActivityError::retry(CLASS, message).sent(),
     }
 }
 
@@ -29,7 +30,7 @@ pub(super) fn outbound(error: &OutError) -> ActivityError {
 pub(super) fn garbage(what: &str, provider: &Provider, body: &str) -> ActivityError {
     let body = excerpt(provider, body);
     let tail = if body.is_empty() { String::new() } else { format!(": {body}") };
-    ActivityError::retry(CLASS, format!("the model provider answered {what}{tail}"))
+    ActivityError::retry(CLASS, format!("the model provider answered {what}{tail}")).sent()
 }
 
 /// The provider answered with an error status.

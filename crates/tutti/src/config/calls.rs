@@ -11,6 +11,8 @@ concern! {
             "Tries after the first, where a failure may pass by itself.";
         RETRY_DELAY: retry_delay: Duration = Seconds { min_ms: 0, max_s: 30 }, Some("1"),
             "Wait before the first repeat; doubled each time, jittered, at most 30 s.";
+        HTTP_TIMEOUT: http_timeout: Duration = Seconds { min_ms: 100, max_s: 86_400 }, Some("30"),
+            "How long an HTTP agent, tool or service may take to answer.";
         EGRESS_ALLOW: egress_allow: Vec<String> = List(Destination), None,
             "Private hosts and networks that may be called; all others are refused.";
     }

@@ -49,7 +49,6 @@ pub const CONCERN: Concern = Concern {
         later("TRUSTED_PROXIES", &List(Text), "Networks whose X-Forwarded-* headers are believed."),
         refused("AUDIT_READS", &Boolean, NO_AUDIT, "Whether reads are in the audit log too."),
         later("METRICS_TOKEN", &Secret, "Token that may read /metrics."),
-        later("HTTP_TIMEOUT", SECONDS, "How long an HTTP agent, tool or service may take to answer."),
         later("ROUTER_AGENT_URL", &WebUrl, "Service that routes tickets."),
         later("ROUTER_AGENT_PATH", &Text, "Its path."),
         later("KNOWLEDGE_AGENT_URL", &WebUrl, "Service that finds articles for tickets."),

@@ -299,11 +299,7 @@ fn read_member(item: &Field<'_, '_>, setting: &Setting<'_>, unconfigured: &mut V
         return None;
     }
     let form = item.form()?;
-    if value.get("pattern").is_some() {
-        read_nested(&form, setting, unconfigured)
-    } else {
-        AgentDefinition::read(&form)
-    }
+    if value.get("pattern").is_some() { read_nested(&form, setting, unconfigured) } else { book.read(&form) }
 }
 
 /// A team as a member: `{"pattern", "agents", "options"?, "name"?}`.

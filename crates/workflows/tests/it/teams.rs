@@ -15,7 +15,12 @@ use tutti_workflows::{noop, patterns};
 /// Every shipped workflow.
 pub fn registry() -> Registry {
     let retry = Retry { tries_max: 30, first_ms: 10, cap_ms: 100 };
-    let asking = Asking { provider: ProviderRef::default(), retry, timeout: Duration::from_secs(5) };
+    let asking = Asking {
+        provider: ProviderRef::default(),
+        retry,
+        timeout: Duration::from_secs(5),
+        http_timeout: Duration::from_secs(5),
+    };
     noop::register(patterns::register(Registry::new(), &asking))
 }
 
