@@ -1,6 +1,7 @@
 //! SQLite: the port's suite, and what only a file can do wrong.
 
 mod disk;
+mod migrations;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
