@@ -5,4 +5,5 @@ mod activities;
 mod conformance;
 mod core;
 mod driver;
+mod sessions;
 mod simulation;
