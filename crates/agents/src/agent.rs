@@ -169,8 +169,15 @@ impl AgentDefinition {
         let routes = form.field("routes").list(NAMES_MAX).map(|l| names(&l)).unwrap_or_default();
         refuse_tools(form);
         let output_schema = read_schema(form);
+        let reasoning = form.field("reasoning").choice(&[
+            ("plain", Reasoning::Plain),
+            ("chain_of_thought", Reasoning::ChainOfThought),
+            ("react", Reasoning::React),
+            ("plan_and_execute", Reasoning::PlanAndExecute),
+            ("reflection", Reasoning::Reflection),
+        ]);
         form.no_others();
-        Some(Self { kind: kind?, description, model, output_schema, routes, ..Self::llm("", instructions?) })
+        Some(Self { reasoning: reasoning.unwrap_or_default(), kind: kind?, description, model, output_schema, routes, ..Self::llm("", instructions?) })
     }
 
     /// The shape of [`read`](Self::read) as a JSON Schema.

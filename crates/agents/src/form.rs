@@ -152,6 +152,16 @@ impl<'a> Form<'a> {
         Field { value: self.fields.get(name), parent: &self.loc, name: name.into(), errors: self.errors }
     }
 
+    /// The names that are there, for objects whose keys are data.
+    pub fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.fields.keys().map(String::as_str)
+    }
+
+    /// The value under a name that is data.
+    pub fn entry(&self, name: &str) -> Field<'a, '_> {
+        Field { value: self.fields.get(name), parent: &self.loc, name: name.to_owned().into(), errors: self.errors }
+    }
+
     /// A field of the contract that this version cannot honour: refused when present, never silently ignored.
     pub fn not_supported(&self, name: &'static str, what: &str) {
         let field = self.field(name);

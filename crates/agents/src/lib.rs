@@ -7,4 +7,7 @@ pub mod agent;
 pub mod egress;
 pub mod form;
 pub mod model;
+pub mod person;
+mod reasoning;
 pub mod team;
+pub mod turn;

@@ -1,12 +1,13 @@
-//! A team at work: its members, what they are asked, what they answer.
+//! A team: its members, what they say to each other, and what holds for all of them.
 
 use crate::agent::AgentDefinition;
-use crate::model::{Chat, ChatMessage, ChatReply, ChatRequest, ProviderRef};
+use crate::model::{ChatReply, ProviderRef};
+use crate::person::Approve;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::rc::Rc;
 use std::time::Duration;
 use tutti_engine::activity::Retry;
-use tutti_engine::{Ctx, Result, Traces};
 
 /// How members are asked: settings of the process, not of the run.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub enum Source {
     Input,
     /// The answer of the step with this key.
     Step(String),
+    /// An earlier turn of the conversation.
+    History,
 }
 
 /// Something said within a team.
@@ -36,6 +39,8 @@ pub struct Message {
     pub from: Option<String>,
     /// What was said.
     pub text: String,
+    /// The same as data, where it was said as data.
+    pub value: Option<Value>,
     /// Where it is stored.
     pub source: Source,
 }
@@ -44,34 +49,75 @@ impl Message {
     /// The run's input.
     #[must_use]
     pub fn input(text: impl Into<String>) -> Self {
-        Self { from: None, text: text.into(), source: Source::Input }
+        Self { from: None, text: text.into(), value: None, source: Source::Input }
     }
+
+    /// What was said, as data where it is data.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        self.value.clone().unwrap_or_else(|| json!(self.text))
+    }
+}
+
+/// What holds for every member of a team.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How members are asked.
+    pub asking: Asking,
+    /// Which of their acts a person must agree to.
+    pub approve: Option<Approve>,
 }
 
 /// One agent of a team.
 #[derive(Debug, Clone)]
 pub struct Member {
-    agent: AgentDefinition,
-    asking: Asking,
+    pub(crate) agent: Rc<AgentDefinition>,
+    pub(crate) rules: Rc<Rules>,
 }
 
 /// Agents that work on one thing together.
 #[derive(Debug, Clone)]
 pub struct Team {
     members: Vec<Member>,
+    /// Agents that stand by: stand-ins, judges, managers.
+    others: Vec<Member>,
+    rules: Rc<Rules>,
 }
 
 impl Team {
     /// The team of a request.
     #[must_use]
-    pub fn new(agents: Vec<AgentDefinition>, asking: &Asking) -> Self {
-        Self { members: agents.into_iter().map(|agent| Member { agent, asking: asking.clone() }).collect() }
+    pub fn new(agents: Vec<AgentDefinition>, others: Vec<AgentDefinition>, rules: Rules) -> Self {
+        let rules = Rc::new(rules);
+        let hire = |agents: Vec<AgentDefinition>| {
+            agents.into_iter().map(|agent| Member { agent: Rc::new(agent), rules: Rc::clone(&rules) }).collect()
+        };
+        Self { members: hire(agents), others: hire(others), rules }
     }
 
     /// Its members, in order.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// A member, or one that stands by, by name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Member> {
+        self.members.iter().chain(&self.others).find(|member| member.name() == name)
+    }
+
+    /// A team of some of these members, with the same agents standing by.
+    #[must_use]
+    pub fn of(&self, names: &[String]) -> Self {
+        let members = names.iter().filter_map(|name| self.find(name)).cloned().collect();
+        Self { members, others: self.others.clone(), rules: Rc::clone(&self.rules) }
+    }
+
+    /// An agent that the request did not name but the team needs, under the same rules.
+    #[must_use]
+    pub fn hire(&self, agent: AgentDefinition) -> Member {
+        Member { agent: Rc::new(agent), rules: Rc::clone(&self.rules) }
     }
 }
 
@@ -82,38 +128,17 @@ impl Member {
         &self.agent.name
     }
 
-    /// Asks the agent, as step `ask` of the given scope. Its answer is journaled as `agent.message`.
-    ///
-    /// # Errors
-    /// The model failed for good; the error names the step and the agent.
-    pub async fn ask(&self, ctx: &Ctx, said: &[Message]) -> Result<Message> {
-        let sources: Vec<_> = said.iter().map(|m| &m.source).collect();
-        let chat = Chat { provider: self.asking.provider.clone(), request: self.request(said) };
-        let call = ctx
-            .call("ask", chat)
-            .retry(self.asking.retry)
-            .timeout(self.asking.timeout)
-            .traces(Traces::Agent)
-            .agent(self.name())
-            .about(&json!({ "input_from": sources }));
-        let reply = Box::pin(call).await?;
-        let step = if ctx.path().is_empty() { "ask".to_owned() } else { format!("{}/ask", ctx.path()) };
-        Ok(Message { from: Some(self.agent.name.clone()), text: text_of(&reply), source: Source::Step(step) })
+    /// What it is good for, as those who choose among agents are told.
+    #[must_use]
+    pub fn about(&self) -> &str {
+        let first = || self.agent.instructions.split(['\n', '.']).next().unwrap_or_default();
+        self.agent.description.as_deref().unwrap_or_else(first)
     }
 
-    fn request(&self, said: &[Message]) -> ChatRequest {
-        let mut messages = vec![ChatMessage::system(self.agent.instructions.clone())];
-        messages.extend(said.iter().map(|message| match &message.from {
-            // Alone, it is the task itself, whoever it comes from.
-            Some(name) if said.len() > 1 => ChatMessage::user(format!("{name} said:\n{}", message.text)),
-            _ => ChatMessage::user(message.text.clone()),
-        }));
-        ChatRequest {
-            model: self.agent.model.clone(),
-            messages,
-            output_schema: self.agent.output_schema.clone(),
-            ..ChatRequest::default()
-        }
+    /// The agents that its definition lets it hand work to.
+    #[must_use]
+    pub fn routes(&self) -> &[String] {
+        &self.agent.routes
     }
 }
 

@@ -94,6 +94,6 @@ impl App {
     }
 
     fn setting(&self) -> Setting<'_> {
-        Setting { agents: &self.inner.options.agents, iterations_max: self.inner.options.iterations_max }
+        Setting { agents: &self.inner.options.agents, iterations_max: self.inner.options.iterations_max, depth: 0 }
     }
 }

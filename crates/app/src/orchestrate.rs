@@ -20,7 +20,7 @@ impl App {
             let pattern = self.read_pattern(&form.field("pattern").required());
             let session = read_session(&form);
             let Some(pattern) = pattern else {
-                check_asked(&form, self.setting().agents);
+                check_asked(&form, &self.setting());
                 return None;
             };
             let checked = (pattern.check)(&form, &self.setting());

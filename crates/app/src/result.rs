@@ -226,6 +226,7 @@ impl Digest {
         let find = |source: &Source| match source {
             Source::Input => self.question.clone(),
             Source::Step(key) => self.answers.get(key).cloned().unwrap_or_default(),
+            Source::History => Value::Null,
         };
         match given.input_from.as_slice() {
             [one] => find(one),

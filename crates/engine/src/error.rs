@@ -33,6 +33,15 @@ impl Error {
         Self::Workflow(RunError::new(class, message))
     }
 
+    /// The contract's error class.
+    #[must_use]
+    pub fn class(&self) -> &str {
+        match self {
+            Self::Step { error, .. } => &error.class,
+            Self::Child(error) | Self::Workflow(error) => &error.class,
+        }
+    }
+
     /// What can be done about it.
     #[must_use]
     pub fn next(&self) -> Next {

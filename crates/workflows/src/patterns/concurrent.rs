@@ -1,22 +1,50 @@
 //! `concurrent`: all agents work on the same input at once; their answers are put together.
 
-use super::{Checked, Pattern, PatternInput, Setting, check, options_schema};
-use crate::outcome::{Outcome, Output, Part, StoppedBy};
+use super::aggregate::{self, Reducer};
+use super::job::{Job, bound, register, within};
+use super::options::{Kind, Opt, Reader, schema};
+use super::request::{SHARED, check};
+use super::{AGENTS_MAX, Pattern, TIMEOUT_SECONDS_MAX, examples};
+use crate::outcome::{Ending, Share, StoppedBy};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tutti_agents::form::{Field, Form};
-use tutti_agents::team::{Asking, Member, Message, Team};
-use tutti_engine::{Ctx, Error, Registry, Result};
+use std::collections::BTreeMap;
+use tutti_agents::team::{Member, Message};
+use tutti_engine::{Ctx, Error, Result};
 
 /// The pattern.
 pub const PATTERN: Pattern = Pattern {
     name: "concurrent",
     description: "All agents at once on the same input; their answers are put together.",
-    options: schema,
-    example,
-    check: checked,
-    register,
+    options: || schema(&[OPTIONS, SHARED]),
+    example: examples::concurrent,
+    check: |form, setting| check::<Options>(form, setting, OPTIONS),
+    register: |registry, asking| register(registry, PATTERN.name, asking, run),
 };
+
+const OPTIONS: &[Opt] = &[
+    Opt::new(
+        "aggregate",
+        Kind::Word(&["all", "concat", "merge", "vote", "first", "best", "llm"]),
+        "How the answers become the output.",
+    ),
+    Opt::new(
+        "on_error",
+        Kind::Word(&["keep", "drop", "fail_fast", "wait"]),
+        "What an agent's failure does: keep it in the output, drop it, fail at once, or fail at the end.",
+    ),
+    Opt::new("max_parallel", Kind::Count(1, AGENTS_MAX as i64), "Most agents at work at once."),
+    Opt::new("quorum", Kind::UpToTeam, "Enough answers; at most the size of the team."),
+    Opt::new(
+        "branch_timeout_seconds",
+        Kind::Seconds(TIMEOUT_SECONDS_MAX),
+        "How long one agent may take; after it the agent has failed.",
+    ),
+    Opt::new(
+        "reducers",
+        Kind::Data(aggregate::schema, aggregate::read_reducers as Reader),
+        "How merge joins each field of JSON answers.",
+    ),
+];
 
 /// How answers become the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,8 +55,16 @@ pub enum Aggregate {
     All,
     /// One text, each answer under its agent's name.
     Concat,
+    /// One JSON object, each field joined by its reducer.
+    Merge,
+    /// The answer that most agents gave.
+    Vote,
     /// The answer that came first; the others are stopped.
     First,
+    /// The answer that the manager finds best.
+    Best,
+    /// The manager's answer made of all, saying who said what.
+    Llm,
 }
 
 /// What an agent's failure does.
@@ -47,7 +83,7 @@ pub enum OnError {
 }
 
 /// The pattern's options. Stored: fields are only ever added, with defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
     /// How answers become the output.
@@ -60,40 +96,60 @@ pub struct Options {
     /// Enough answers: once so many have come the others are stopped. With fewer the run fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quorum: Option<usize>,
+    /// How long one agent may take, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch_timeout_ms: Option<u64>,
+    /// How `merge` joins each field.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reducers: BTreeMap<String, Reducer>,
 }
 
 /// All at once. Ends when all have answered, or when enough have.
 ///
 /// # Errors
 /// A member failed and `on_error` says that this counts, or fewer answered than `quorum` asks for, or none did.
-pub async fn run(ctx: Ctx, team: Team, input: Message, options: Options) -> Result<Outcome> {
-    let members = team.members();
+pub async fn run(job: Job<Options>) -> Result<Ending> {
+    let (members, options) = (job.team.members(), &job.options);
     let limit = options.max_parallel.unwrap_or(members.len());
     let wanted = match options.aggregate {
         Aggregate::First => Some(1),
         _ => options.quorum,
     };
     let ask = async |ctx: Ctx, member: &Member| {
-        let answer = member.ask(&ctx, std::slice::from_ref(&input)).await;
+        let work = Box::pin(member.ask(&ctx, std::slice::from_ref(&job.input)));
+        let answer = within(&ctx, options.branch_timeout_ms, work).await;
         if options.on_error == OnError::FailFast { answer.map(Ok) } else { Ok(answer) }
     };
     let enough = |done: &[Option<Result<Message>>]| wanted.is_some_and(|n| answered(done) >= n);
-    let done = ctx.map_until("member", members.iter().collect(), limit, ask, enough).await?;
+    let done = job.ctx.map_until("member", members.iter().collect(), limit, ask, enough).await?;
     let came = answered(&done);
     if options.on_error == OnError::Wait || came < wanted.unwrap_or(1) {
+        if let Some(why) = all_bound(&done) {
+            return Ok(job.close(std::slice::from_ref(&job.input), why, 1).await);
+        }
         refuse(members, &done, came, wanted)?;
     }
-    let is_cut = done.iter().any(Option::is_none);
     let stopped_by = match options.aggregate {
         Aggregate::First => StoppedBy::First,
-        _ if is_cut => StoppedBy::Quorum,
+        _ if done.iter().any(Option::is_none) => StoppedBy::Quorum,
         _ => StoppedBy::Completed,
     };
-    Ok(Outcome { output: put_together(members, &done, options), stopped_by, iterations: 1 })
+    let is_kept = |answer: &Result<Message>| answer.is_ok() || options.on_error != OnError::Drop;
+    let came = members.iter().zip(done).filter_map(|(m, a)| Some((m.name().to_owned(), a.filter(is_kept)?)));
+    let shares: Vec<Share> = came.collect();
+    let output = Box::pin(aggregate::put_together(&job, shares)).await;
+    Ok(Ending { output, stopped_by, iterations: 1 })
 }
 
 fn answered(done: &[Option<Result<Message>>]) -> usize {
     done.iter().flatten().filter(|answer| answer.is_ok()).count()
+}
+
+/// The bound that stopped every agent, where one did and nobody answered.
+fn all_bound(done: &[Option<Result<Message>>]) -> Option<StoppedBy> {
+    let mut whys = done.iter().flatten().map(|answer| answer.as_ref().err().and_then(bound));
+    let first = whys.next()??;
+    whys.all(|why| why == Some(first)).then_some(first)
 }
 
 /// The failure of a team in which somebody failed.
@@ -106,82 +162,4 @@ fn refuse(members: &[Member], done: &[Option<Result<Message>>], came: usize, wan
     let mut error = first.clone().into_run_error();
     (error.message, error.agent) = (message, Some(agent.into()));
     Err(Error::Workflow(error))
-}
-
-fn put_together(members: &[Member], done: &[Option<Result<Message>>], options: Options) -> Output {
-    let is_kept = |answer: &Result<Message>| answer.is_ok() || options.on_error != OnError::Drop;
-    let came = members.iter().zip(done).filter_map(|(m, a)| Some((m, a.as_ref().filter(|a| is_kept(a))?)));
-    let parts = || came.clone().map(|(m, answer)| Part::of(m.name(), answer)).collect();
-    match options.aggregate {
-        Aggregate::All => Output::Each(parts()),
-        Aggregate::Concat => Output::Joined(parts()),
-        Aggregate::First => {
-            let first = came.clone().find_map(|(_, answer)| answer.as_ref().ok());
-            first.map_or(Output::Value(Value::Null), Output::message)
-        }
-    }
-}
-
-fn register(registry: Registry, asking: Asking) -> Registry {
-    registry.with(PATTERN.name, 1, move |ctx, input: PatternInput<Options>| {
-        let message = Message::input(input.text());
-        run(ctx, Team::new(input.agents, &asking), message, input.options)
-    })
-}
-
-const LATER: [&str; 4] = ["merge", "vote", "best", "llm"];
-
-fn checked(form: &Form<'_>, setting: &Setting<'_>) -> Option<Checked> {
-    check(form, setting, |form, team| {
-        let on_error = [
-            ("keep", OnError::Keep),
-            ("drop", OnError::Drop),
-            ("fail_fast", OnError::FailFast),
-            ("wait", OnError::Wait),
-        ];
-        Options {
-            aggregate: read_aggregate(&form.field("aggregate")).unwrap_or_default(),
-            on_error: form.field("on_error").choice(&on_error).unwrap_or_default(),
-            max_parallel: count(&form.field("max_parallel"), super::AGENTS_MAX),
-            // A team that could not be read says nothing about how large a quorum may be.
-            quorum: count(&form.field("quorum"), if team == 0 { super::AGENTS_MAX } else { team }),
-        }
-    })
-}
-
-fn read_aggregate(field: &Field<'_, '_>) -> Option<Aggregate> {
-    if let Some(later) = field.value().and_then(Value::as_str).filter(|word| LATER.contains(word)) {
-        field.fail(format!("aggregate {later:?} is not supported in this version; supported: all, concat, first"));
-        return None;
-    }
-    field.choice(&[("all", Aggregate::All), ("concat", Aggregate::Concat), ("first", Aggregate::First)])
-}
-
-fn count(field: &Field<'_, '_>, max: usize) -> Option<usize> {
-    field.integer(1, i64::try_from(max).unwrap_or(i64::MAX)).and_then(|n| usize::try_from(n).ok())
-}
-
-fn schema() -> Value {
-    options_schema(json!({
-        "aggregate": {"type": "string", "enum": ["all", "concat", "first"], "default": "all",
-            "description": "How the answers become the output."},
-        "on_error": {"type": "string", "enum": ["keep", "drop", "fail_fast", "wait"], "default": "keep",
-            "description": "What an agent's failure does: keep it in the output, drop it, fail at once, or fail at the end."},
-        "max_parallel": {"type": "integer", "minimum": 1, "maximum": super::AGENTS_MAX,
-            "description": "Most agents at work at once."},
-        "quorum": {"type": "integer", "minimum": 1, "maximum": super::AGENTS_MAX,
-            "description": "Enough answers; at most the size of the team."}
-    }))
-}
-
-fn example() -> Value {
-    json!({
-        "pattern": "concurrent",
-        "input": "Why was I charged twice?",
-        "agents": [
-            {"name": "billing", "instructions": "You know card payments."},
-            {"name": "tone", "instructions": "You judge the customer's mood."}
-        ],
-        "options": {"aggregate": "all"}
-    })
 }

@@ -51,6 +51,11 @@ fn recordings() -> Vec<(&'static str, Submit, Faults)> {
         ("sequential@1-streamed-storm", streamed, storm),
         ("concurrent@1", team("concurrent", &json!({})), calm),
         ("concurrent@1-first", team("concurrent", &json!({"aggregate": "first"})), calm),
+        ("concurrent@1-llm", team("concurrent", &json!({"aggregate": "llm"})), calm),
+        ("handoff@1", team("handoff", &json!({})), storm),
+        ("group_chat@1", team("group_chat", &json!({"speaker": "llm", "max_iterations": 4})), calm),
+        ("group_chat@1-bid-storm", team("group_chat", &json!({"speaker": "bid", "max_iterations": 2})), storm),
+        ("dynamic@1", team("dynamic", &json!({"max_stalls": 0})), storm),
         ("concurrent@1-quorum-storm", team("concurrent", &json!({"quorum": 2, "max_parallel": 2})), storm),
     ]
 }

@@ -1,6 +1,6 @@
 //! Each pattern through storms, and through one crash at every single point.
 
-use crate::teams::{answer, registry, team};
+use crate::teams::{answer, members, registry, request, team};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tutti_engine::run::{Status, Submit};
@@ -32,11 +32,30 @@ fn all() -> Vec<Submit> {
         team("concurrent", &json!({"aggregate": "first"})),
         team("concurrent", &json!({"quorum": 2, "on_error": "drop"})),
         team("concurrent", &json!({"on_error": "wait"})),
+        team("concurrent", &json!({"aggregate": "llm", "branch_timeout_seconds": 60})),
+        team("concurrent", &json!({"aggregate": "best"})),
+        team("concurrent", &json!({"aggregate": "vote"})),
+        team("sequential", &json!({"steps": {"policy": {"retries": 1, "timeout_seconds": 60, "fallback": "writer"}}})),
+        team("handoff", &json!({})),
+        team("group_chat", &json!({"speaker": "llm", "max_iterations": 4})),
+        team("group_chat", &json!({"speaker": "bid", "max_iterations": 2, "observers": ["writer"]})),
+        team("group_chat", &json!({"speaker": "random", "until": {"max_messages": 3}})),
+        team("dynamic", &json!({"max_stalls": 0})),
+        nested(),
         Submit::new("noop", Bytes::from_static(br#"{"steps":5}"#)),
     ];
     runs[0].stream = true;
     runs[2].stream = true;
     runs
+}
+
+/// A team with a team and a thinker in it.
+fn nested() -> Submit {
+    let inner = json!({"pattern": "concurrent", "name": "panel", "agents": members(&["a", "b"]), "options": {"aggregate": "concat"}});
+    let thinker = json!({"name": "thinker", "instructions": "You are thinker.", "reasoning": "reflection"});
+    let planner = json!({"name": "planner", "instructions": "You are planner.", "reasoning": "plan_and_execute"});
+    let cot = json!({"name": "cot", "instructions": "You are cot.", "reasoning": "chain_of_thought"});
+    request(&json!({"pattern": "sequential", "input": "x", "agents": [inner, thinker, planner, cot]}))
 }
 
 fn seeds() -> u64 {
@@ -97,14 +116,17 @@ fn every_pattern_is_simulated() {
 
 #[test]
 fn a_patterns_future_is_small() {
-    use tutti_agents::team::{Message, Team};
-    use tutti_workflows::patterns::{concurrent, sequential};
-    // The futures are only measured: a context is needed to make one, never to size it.
-    fn size<F>(_: impl FnOnce(tutti_engine::Ctx) -> F) -> usize {
+    use tutti_workflows::patterns::{Job, concurrent, dynamic, group_chat, handoff, sequential};
+    // The futures are only measured: a job is needed to make one, never to size it.
+    fn size<O, F>(_: impl FnOnce(Job<O>) -> F) -> usize {
         size_of::<F>()
     }
-    let team = || -> Team { unreachable!("only measured") };
-    let sequential = size(|ctx| sequential::run(ctx, team(), Message::input("x"), sequential::Options::default()));
-    let concurrent = size(|ctx| concurrent::run(ctx, team(), Message::input("x"), concurrent::Options::default()));
-    assert!(sequential <= 4096 && concurrent <= 4096, "{sequential} {concurrent}");
+    let sizes = [
+        size(sequential::run),
+        size(concurrent::run),
+        size(handoff::run),
+        size(group_chat::run),
+        size(dynamic::run),
+    ];
+    assert!(sizes.iter().all(|size| *size <= 4096), "{sizes:?}");
 }

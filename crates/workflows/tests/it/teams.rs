@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tutti_agents::agent::AgentBook;
 use tutti_agents::model::ProviderRef;
 use tutti_agents::team::Asking;
 use tutti_engine::Registry;
@@ -18,28 +19,119 @@ pub fn registry() -> Registry {
     noop::register(patterns::register(Registry::new(), &asking))
 }
 
-/// A team of three under a pattern.
-pub fn team(pattern: &str, options: &Value) -> Submit {
-    let agents: Vec<_> = ["facts", "policy", "writer"]
-        .map(|name| json!({"name": name, "instructions": format!("You are {name}.")}))
-        .to_vec();
-    let input = json!({"input": "My card was charged twice.", "agents": agents, "options": options});
-    Submit::new(pattern, Bytes::from(input.to_string()))
+/// A request as it comes in, read and stored as the server does.
+pub fn request(body: &Value) -> Submit {
+    let pattern = patterns::find(body["pattern"].as_str().unwrap()).unwrap();
+    let book = AgentBook::default();
+    let setting = patterns::Setting { agents: &book, iterations_max: 10, depth: 0 };
+    let checked = patterns::check_value(pattern, body, &setting).unwrap_or_else(|e| panic!("{e:?}"));
+    Submit { timeout_ms: checked.timeout_ms, ..Submit::new(pattern.name, Bytes::from(checked.input)) }
 }
 
-/// Answers with what it was asked last; now and then the line is busy, and one agent may be out for good.
+/// A team of three under a pattern.
+pub fn team(pattern: &str, options: &Value) -> Submit {
+    let agents = members(&["facts", "policy", "writer"]);
+    request(&json!({"pattern": pattern, "input": "My card was charged twice.", "agents": agents, "options": options}))
+}
+
+/// Agents of these names.
+pub fn members(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"name": name, "instructions": format!("You are {name}.")})).collect()
+}
+
+/// What a model was asked, as far as tests care.
+pub struct Asked {
+    /// The agent, as its instructions name it.
+    pub who: String,
+    /// The messages after the instructions.
+    pub said: Vec<String>,
+    /// The JSON Schema to fill.
+    pub schema: Option<Value>,
+    /// Tools on offer.
+    pub tools: Vec<String>,
+}
+
+impl Asked {
+    pub fn of(spawn: &Spawn) -> Self {
+        let args: Value = serde_json::from_slice(&spawn.request.args).unwrap();
+        let request = &args["request"];
+        let messages = request["messages"].as_array().unwrap();
+        let first = messages[0]["content"].as_str().unwrap();
+        let who = first.strip_prefix("You are ").and_then(|rest| rest.split('.').next()).unwrap_or("manager");
+        let texts = messages[1..].iter().map(|m| m["content"].as_str().unwrap().to_owned()).collect();
+        let tools = request["tools"].as_array().into_iter().flatten().map(|t| t["name"].as_str().unwrap().to_owned());
+        Self { who: who.into(), said: texts, schema: request.get("output_schema").cloned(), tools: tools.collect() }
+    }
+
+    pub fn last(&self) -> &str {
+        self.said.last().map_or("", String::as_str)
+    }
+
+    /// Whether the schema asks for this field.
+    pub fn wants(&self, field: &str) -> bool {
+        self.schema.as_ref().is_some_and(|s| !s["properties"][field].is_null())
+    }
+}
+
+/// A model's answer in words.
+pub fn text(text: impl Into<String>) -> Outcome {
+    reply(json!({"text": text.into()}))
+}
+
+/// A model's answer as data.
+pub fn data(output: Value) -> Outcome {
+    reply(json!({"text": output.to_string(), "output": output}))
+}
+
+/// A model's wish to call a tool.
+pub fn call(tool: &str, arguments: Value) -> Outcome {
+    reply(json!({"text": "", "tool_calls": [{"id": "c1", "name": tool, "arguments": arguments}]}))
+}
+
+fn reply(mut body: Value) -> Outcome {
+    body["model"] = json!("sim");
+    body["finish"] = json!("stop");
+    body["usage"] = json!({"input_tokens": 10, "output_tokens": 5, "estimated": false});
+    Ok(body.to_string().into())
+}
+
+/// Answers with what it was asked last, fills forms and hands work on by chance; now and then the line is busy, and one
+/// agent may be out for good.
 pub fn answer(spawn: &Spawn, dice: u64, broken: Option<&str>) -> Outcome {
-    let args: Value = serde_json::from_slice(&spawn.request.args).unwrap();
-    let messages = args["request"]["messages"].as_array().unwrap();
-    let who = messages[0]["content"].as_str().unwrap();
-    if broken.is_some_and(|name| who.contains(name)) {
+    let asked = Asked::of(spawn);
+    if broken.is_some_and(|name| asked.who == name) {
         return Err(ActivityError::fatal("LlmError", "this model is gone"));
     }
     if dice.is_multiple_of(8) {
         return Err(ActivityError::retry("LlmError", "the line was busy"));
     }
-    let last = messages.last().unwrap()["content"].as_str().unwrap();
-    let text = format!("{who} I read: {}", last.lines().last().unwrap());
-    let usage = json!({"input_tokens": 10, "output_tokens": 5, "estimated": false});
-    Ok(json!({"text": text, "model": "sim", "finish": "stop", "usage": usage}).to_string().into())
+    let die = dice >> 8;
+    if let Some(schema) = &asked.schema {
+        return data(fill(schema, die));
+    }
+    if let Some(tool) = asked.tools.get(usize::try_from(die % 4).unwrap()).filter(|t| t.starts_with("handoff_to_")) {
+        return call(tool, json!({"reason": format!("reason {}", die % 5)}));
+    }
+    text(format!("You are {}. I read: {}", asked.who, asked.last().lines().last().unwrap_or_default()))
+}
+
+/// Something that fits, by chance.
+fn fill(schema: &Value, die: u64) -> Value {
+    let pick = |list: &Value| list.as_array().map(|l| l[usize::try_from(die % l.len() as u64).unwrap()].clone());
+    if let Some(one) = pick(&schema["enum"]) {
+        return one;
+    }
+    match schema["type"].as_str() {
+        Some("object") => {
+            let fields = schema["properties"].as_object().into_iter().flatten();
+            let needed = |name: &String| schema["required"].as_array().is_some_and(|r| r.iter().any(|n| n == name));
+            let one = |(i, (name, s)): (u64, (&String, &Value))| (name.clone(), fill(s, (die >> 1).wrapping_add(i)));
+            let fields = fields.filter(|(name, _)| needed(name));
+            Value::Object((0..).zip(fields).map(one).collect())
+        }
+        Some("array") => json!([fill(&schema["items"], die)]),
+        Some("boolean") => json!(die % 2 == 0),
+        Some("integer") => json!(die % 11),
+        _ => json!(format!("word{}", die % 3)),
+    }
 }
