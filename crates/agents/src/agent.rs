@@ -177,7 +177,15 @@ impl AgentDefinition {
             ("reflection", Reasoning::Reflection),
         ]);
         form.no_others();
-        Some(Self { reasoning: reasoning.unwrap_or_default(), kind: kind?, description, model, output_schema, routes, ..Self::llm("", instructions?) })
+        Some(Self {
+            reasoning: reasoning.unwrap_or_default(),
+            kind: kind?,
+            description,
+            model,
+            output_schema,
+            routes,
+            ..Self::llm("", instructions?)
+        })
     }
 
     /// The shape of [`read`](Self::read) as a JSON Schema.

@@ -222,7 +222,8 @@ pub fn check_asked(form: &Form<'_>, setting: &Setting<'_>) {
 fn read_asked(form: &Form<'_>, setting: &Setting<'_>) -> (Option<Value>, Vec<AgentDefinition>, Vec<String>) {
     let input = form.field("input");
     // A team within a team is asked what the outer one asks it.
-    let input = if setting.depth > 0 && !input.is_present() { Some(Value::Null) } else { read_input(&input.required()) };
+    let input =
+        if setting.depth > 0 && !input.is_present() { Some(Value::Null) } else { read_input(&input.required()) };
     let mut unconfigured = Vec::new();
     let agents = read_team(&form.field("agents").required(), setting, &mut unconfigured);
     (input, agents, unconfigured)

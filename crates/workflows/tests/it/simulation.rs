@@ -121,12 +121,7 @@ fn a_patterns_future_is_small() {
     fn size<O, F>(_: impl FnOnce(Job<O>) -> F) -> usize {
         size_of::<F>()
     }
-    let sizes = [
-        size(sequential::run),
-        size(concurrent::run),
-        size(handoff::run),
-        size(group_chat::run),
-        size(dynamic::run),
-    ];
+    let sizes =
+        [size(sequential::run), size(concurrent::run), size(handoff::run), size(group_chat::run), size(dynamic::run)];
     assert!(sizes.iter().all(|size| *size <= 4096), "{sizes:?}");
 }
