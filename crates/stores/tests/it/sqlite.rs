@@ -2,6 +2,7 @@
 
 mod disk;
 mod migrations;
+mod sessions;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
