@@ -16,5 +16,5 @@ mod thread;
 pub use clock::SystemClock;
 pub use engine::{Accepted, Busy, Engine, Health, Message, Options, Ports, Retention, Sent, StartError, SubmitError};
 pub use read::{Entry, Events};
-pub use recall::Recall;
+pub use recall::{Recall, RecallFn};
 pub use sessions::Context;

@@ -15,7 +15,10 @@ use tokio::sync::oneshot;
 /// What a completed run's journal says in a conversation. The engine does not know what inputs and outputs mean, so the
 /// wiring tells it.
 #[derive(Clone)]
-pub struct Recall(pub Arc<dyn Fn(&[Entry]) -> Vec<Said> + Send + Sync>);
+pub struct Recall(pub Arc<RecallFn>);
+
+/// From a run's whole journal to what was said in it, in the order of the conversation.
+pub type RecallFn = dyn Fn(&[Entry]) -> Vec<Said> + Send + Sync;
 
 impl Default for Recall {
     /// Nothing.
