@@ -163,7 +163,15 @@ impl AgentDefinition {
     #[must_use]
     pub fn read_unnamed(form: &Form<'_>) -> Option<Self> {
         let kind = read_kind(form);
-        let instructions = form.field("instructions").required().text(INSTRUCTIONS_CHARS_MAX);
+        let instructions = form.field("instructions");
+        if kind != Some(Kind::Human) {
+            instructions.require();
+        }
+        let instructions = if kind == Some(Kind::Human) && !instructions.is_present() {
+            Some("")
+        } else {
+            instructions.text(INSTRUCTIONS_CHARS_MAX)
+        };
         let description = form.field("description").text(DESCRIPTION_CHARS_MAX).map(String::from);
         let model = form.field("model").text(200).map(String::from);
         let routes = form.field("routes").list(NAMES_MAX).map(|l| names(&l)).unwrap_or_default();
@@ -223,6 +231,7 @@ fn read_kind(form: &Form<'_>) -> Option<Kind> {
     }
     match field.string()? {
         "llm" => return Some(Kind::Llm),
+        "human" => return Some(Kind::Human),
         known @ ("http" | "a2a" | "queue" | "workflow") => {
             field.fail(format!("agents of kind {known:?} are not supported in this version; supported: llm"));
         }

@@ -1,5 +1,6 @@
 //! Activities: what a workflow asks the world to do. An activity is data; the driver runs it outside the shard.
 
+use crate::ledger::Amounts;
 use crate::ports::outbound::Outbound;
 use crate::run::Time;
 use bytes::Bytes;
@@ -51,17 +52,31 @@ pub struct ActivityError {
     pub message: String,
     /// What can be done about it.
     pub next: Next,
+    /// It was sent and no complete answer came: it may have happened, and cost, all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_have_cost: bool,
 }
 
 impl ActivityError {
     /// A failure that may pass by itself.
     pub fn retry(class: &str, message: impl Into<String>) -> Self {
-        Self { class: class.into(), message: message.into(), next: Next::Retry { after_ms: None } }
+        Self {
+            class: class.into(),
+            message: message.into(),
+            next: Next::Retry { after_ms: None },
+            may_have_cost: false,
+        }
     }
 
     /// A failure that repeating does not mend.
     pub fn fatal(class: &str, message: impl Into<String>) -> Self {
-        Self { class: class.into(), message: message.into(), next: Next::Never }
+        Self { class: class.into(), message: message.into(), next: Next::Never, may_have_cost: false }
+    }
+
+    /// The same failure of something that was sent and may have cost what it costs.
+    #[must_use]
+    pub fn sent(self) -> Self {
+        Self { may_have_cost: true, ..self }
     }
 
     /// Whether another attempt makes sense.
@@ -143,6 +158,11 @@ pub trait Activity: Serialize + DeserializeOwned + Send + 'static {
     /// Do it. Dropping the future is how it is cancelled, so its sockets must close with it.
     fn run(self, cx: ActivityCx) -> impl Future<Output = Result<Self::Output, ActivityError>> + Send;
 
+    /// What it cost, where the result says so; for calls that a budget pays.
+    fn spent(_output: &Self::Output) -> Option<Amounts> {
+        None
+    }
+
     /// Take out of the result what was already journaled as deltas.
     fn strip(_output: &mut Self::Output) {}
 
@@ -165,6 +185,8 @@ pub struct Request {
     pub args: Bytes,
     /// Runs the typed activity behind the bytes.
     pub start: fn(Bytes, ActivityCx) -> Running,
+    /// What a journaled result says that it cost.
+    pub spent: fn(&[u8]) -> Option<Amounts>,
 }
 
 impl std::fmt::Debug for Request {
@@ -179,8 +201,12 @@ impl Request {
         let args = serde_json::to_vec(activity).map_err(|e| {
             ActivityError::fatal("InternalError", format!("{} cannot be written as JSON: {e}", A::NAME))
         })?;
-        Ok(Self { name: A::NAME, args: args.into(), start: start::<A> })
+        Ok(Self { name: A::NAME, args: args.into(), start: start::<A>, spent: spent::<A> })
     }
+}
+
+fn spent<A: Activity>(output: &[u8]) -> Option<Amounts> {
+    A::spent(&serde_json::from_slice(output).ok()?)
 }
 
 fn start<A: Activity>(args: Bytes, cx: ActivityCx) -> Running {

@@ -6,6 +6,7 @@ use crate::ctx::{Names, close};
 use crate::error::{Error, Result};
 use crate::event::Kind;
 use crate::journal::body::{ApprovalRequested, ChildStarted, Started};
+use crate::ledger::{Amounts, Grant, Limits, Share};
 use crate::name::{Key, short_hash};
 use crate::run::{RunId, Time};
 use bytes::Bytes;
@@ -26,6 +27,7 @@ pub(crate) enum Issue {
         traces: Traces,
         about: Option<Box<RawValue>>,
         agent: Option<String>,
+        grant: Option<Grant>,
     },
     Sleep {
         duration: Duration,
@@ -41,6 +43,9 @@ pub(crate) enum Issue {
     Child {
         workflow: String,
         input: Bytes,
+        shares: u32,
+        limits: Option<Limits>,
+        agent: Option<String>,
     },
 }
 
@@ -129,10 +134,29 @@ impl<T> Call<T> {
         })
     }
 
+    /// What pays for it. Settled with what the result says that it cost; an attempt that may have cost without a result is
+    /// booked at the whole amount. Only for activities.
+    pub fn paid_by(self, reserved: Option<Grant>) -> Self {
+        self.adjust(|issue| {
+            if let Issue::Call { grant, .. } = issue {
+                *grant = reserved;
+            }
+        })
+    }
+
+    /// How many children like this one share what is left of the budget, and a limit of its own. Only for children.
+    pub fn allot(self, siblings: u32, own: Option<Limits>) -> Self {
+        self.adjust(|issue| {
+            if let Issue::Child { shares, limits, .. } = issue {
+                (*shares, *limits) = (siblings, own);
+            }
+        })
+    }
+
     /// Whom to blame in an error.
     pub fn agent(self, who: &str) -> Self {
         self.adjust(|issue| {
-            if let Issue::Call { agent, .. } = issue {
+            if let Issue::Call { agent, .. } | Issue::Child { agent, .. } = issue {
                 *agent = Some(who.into());
             }
         })
@@ -162,7 +186,12 @@ impl<T> Future for Call<T> {
             if let Issue::Call { agent, .. } = &issue {
                 open.agent.clone_from(agent);
             }
-            issue_command(&mut cell, &open.key, issue);
+            if let Err(refused) = issue_command(&mut cell, &open.key, issue) {
+                drop(cell);
+                close(&open.names, open.name);
+                self.state = State::Never;
+                return Poll::Ready(Err(refused));
+            }
         }
         let Some(slot) = cell.slots.get_mut(&open.key) else { return Poll::Pending };
         let Some(given) = slot.given.take() else {
@@ -202,24 +231,38 @@ impl<T> Drop for Call<T> {
             let leaves_a_mark = slot.given.is_none() && matches!(slot.what, What::Call(_) | What::Child { .. });
             if leaves_a_mark {
                 cell.produce(Kind::StepCancelled, &open.key, None, Bytes::new);
+                give_back(&mut cell, &open.key, &slot.what);
             }
             cell.commands.push(Command::Dropped { key: open.key.clone(), what: slot.what });
         }
     }
 }
 
+/// Nobody waits for it any more: what is under way may cost all that was held for it, what is not costs nothing.
+pub(crate) fn give_back(cell: &mut Cell, key: &str, what: &What) {
+    let (key, is_out) = match what {
+        What::Call(call) => match &call.grant {
+            Some(grant) => (grant.clone(), call.in_flight),
+            None => return,
+        },
+        What::Child { .. } => (key.into(), true),
+        _ => return,
+    };
+    if let Some(held) = cell.ledger.held(&key) {
+        cell.settle(&key, if is_out { held } else { Amounts::default() }, is_out, true);
+    }
+}
+
 /// Writes the intent (or meets it again) and opens the slot.
-fn issue_command(cell: &mut Cell, key: &Key, issue: Issue) {
+fn issue_command(cell: &mut Cell, key: &Key, issue: Issue) -> Result<()> {
     match issue {
-        Issue::Call { request, effect, retry, timeout_ms, traces, about, agent } => {
+        Issue::Call { request, effect, retry, timeout_ms, traces, about, agent, grant } => {
+            let grant = grant.and_then(Grant::take);
             let args = args_hash(request.name, &request.args);
             let activity = request.name.to_owned();
             let started = Started { activity, effect, agent: agent.clone(), about };
-            let Some(seq) = intent(cell, traces.started(), key, Some(args), || json(&started)) else { return };
-            let (attempt, failures, due) = match cell.retries.remove(key) {
-                Some((attempt, failures, due)) => (attempt, failures, Some(due)),
-                None => (1, 0, None),
-            };
+            let Some(seq) = intent(cell, traces.started(), key, Some(args), || json(&started)) else { return Ok(()) };
+            let again = cell.retries.remove(key);
             let call = OpenCall {
                 request,
                 effect,
@@ -227,10 +270,12 @@ fn issue_command(cell: &mut Cell, key: &Key, issue: Issue) {
                 timeout_ms,
                 traces,
                 agent,
-                attempt,
-                failures,
-                due,
+                attempt: again.map_or(1, |a| a.attempt),
+                failures: again.map_or(0, |a| a.failures),
+                due: again.map(|a| a.due),
                 in_flight: false,
+                is_unsent: again.is_some_and(|a| a.is_unsent),
+                grant,
             };
             open(cell, key, What::Call(Box::new(call)), seq);
         }
@@ -255,19 +300,53 @@ fn issue_command(cell: &mut Cell, key: &Key, issue: Issue) {
                 hash: short_hash(&request),
                 deadline: due,
             };
-            let Some(seq) = intent(cell, Kind::ApprovalRequested, key, Some(args), || json(&asked)) else { return };
+            let Some(seq) = intent(cell, Kind::ApprovalRequested, key, Some(args), || json(&asked)) else {
+                return Ok(());
+            };
             open(cell, key, What::Approval { due }, seq);
         }
-        Issue::Child { workflow, input } => issue_child(cell, key, workflow, input),
+        Issue::Child { workflow, input, shares, limits, agent } => {
+            let budget = allotment(cell, key, shares, limits)?;
+            issue_child(cell, key, workflow, input, budget, agent);
+        }
+    }
+    Ok(())
+}
+
+/// Moves a child's share out of the run's budget.
+fn allotment(cell: &mut Cell, key: &Key, shares: u32, own: Option<Limits>) -> Result<Option<Limits>> {
+    if !cell.ledger.is_bounded() {
+        return Ok(own);
+    }
+    let limits = cell.ledger.allotment(shares, own).unwrap_or_default();
+    // At least one of each bounded unit: a child without anything could only fail.
+    let least = Amounts { tokens: u64::from(limits.tokens.is_some()), cost: u64::from(limits.cost.is_some()) };
+    let want = Amounts {
+        tokens: limits.tokens.unwrap_or(0).max(least.tokens),
+        cost: limits.cost.unwrap_or(0).max(least.cost),
+    };
+    match cell.reserve(key, Share::Ordinary, |ledger| ledger.grant(want, least, Share::Ordinary)) {
+        Some(Ok(got)) => {
+            Ok(Some(Limits { tokens: limits.tokens.map(|_| got.tokens), cost: limits.cost.map(|_| got.cost) }))
+        }
+        Some(Err(shortage)) => Err(shortage.error()),
+        None => Ok(None),
     }
 }
 
-fn issue_child(cell: &mut Cell, key: &Key, workflow: String, input: Bytes) {
+fn issue_child(
+    cell: &mut Cell,
+    key: &Key,
+    workflow: String,
+    input: Bytes,
+    budget: Option<Limits>,
+    agent: Option<String>,
+) {
     let args = args_hash(&workflow, &input);
     let id = RunId::child(cell.id, key);
     let new = cell.replay.is_empty().then(|| (cell.numbers)());
     let produced = cell.produce(Kind::ChildStarted, key, Some(args), || {
-        json(&ChildStarted { run_id: id, run: new.unwrap_or_default(), workflow: workflow.clone() })
+        json(&ChildStarted { run_id: id, run: new.unwrap_or_default(), workflow: workflow.clone(), agent })
     });
     let (run, seq) = match produced {
         Produced::New(seq) => (new.unwrap_or_default(), seq),
@@ -277,7 +356,7 @@ fn issue_child(cell: &mut Cell, key: &Key, workflow: String, input: Bytes) {
         },
         Produced::Fault => return,
     };
-    open(cell, key, What::Child { id, run, workflow, input }, seq);
+    open(cell, key, What::Child { id, run, workflow, input, budget }, seq);
 }
 
 /// The number of the intent's entry: 0 when it is recorded already, `None` at fault.

@@ -6,6 +6,7 @@ use crate::event::{Class, Kind};
 use crate::journal::Frame;
 use crate::journal::body::{Blocked, RunError};
 use crate::journal::frame::Body;
+use crate::ledger::Limits;
 use crate::name::Key;
 use crate::run::{RunId, RunNo, Time};
 use crate::session::Said;
@@ -84,6 +85,23 @@ pub(crate) struct OpenCall {
     pub due: Option<Time>,
     /// Whether this process has handed the attempt out.
     pub in_flight: bool,
+    /// Noted for later in an earlier life, and certainly not sent then.
+    pub is_unsent: bool,
+    /// The reservation that pays for it.
+    pub grant: Option<Key>,
+}
+
+/// Where a call stands that was tried before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Again {
+    /// The attempt that comes next.
+    pub attempt: u32,
+    /// Attempts that failed.
+    pub failures: u32,
+    /// When it may start.
+    pub due: Time,
+    /// The run left memory before it was due, so it cannot have been sent.
+    pub is_unsent: bool,
 }
 
 /// What an open command waits for.
@@ -93,7 +111,7 @@ pub(crate) enum What {
     Timer { due: Time },
     Signal { name: String, due: Option<Time> },
     Approval { due: Option<Time> },
-    Child { id: RunId, run: RunNo, workflow: String, input: Bytes },
+    Child { id: RunId, run: RunNo, workflow: String, input: Bytes, budget: Option<Limits> },
 }
 
 /// An open command.
@@ -140,7 +158,7 @@ pub(crate) struct Cell {
     pub signals: BTreeMap<String, VecDeque<Bytes>>,
     pub spools: BTreeMap<Key, Spool>,
     /// Attempts and failures of calls, read from notes.
-    pub retries: BTreeMap<Key, (u32, u32, Time)>,
+    pub retries: BTreeMap<Key, Again>,
     /// Set when replay and workflow disagree; nothing more is polled.
     pub fault: Option<Blocked>,
     /// Futures are being dropped by the engine: their drops say nothing.
@@ -149,6 +167,8 @@ pub(crate) struct Cell {
     pub history: Rc<[Said]>,
     /// Draws taken by `random` and `uuid`.
     pub draws: u64,
+    /// The run's budget.
+    pub ledger: crate::ledger::Ledger,
     /// Takes a run number for a child.
     pub numbers: Rc<dyn Fn() -> RunNo>,
 }

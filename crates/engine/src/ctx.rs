@@ -138,6 +138,7 @@ impl Ctx {
             traces: Traces::Step,
             about: None,
             agent: None,
+            grant: None,
         };
         self.open(name, issue, |bytes, streamed| {
             let mut output = serde_json::from_slice(&bytes)?;
@@ -170,7 +171,8 @@ impl Ctx {
 
     /// Run another workflow as a child of this run and wait for its output.
     pub fn child(&self, name: &'static str, workflow: &str, input: &impl Serialize) -> Call<Value> {
-        let issue = Issue::Child { workflow: workflow.into(), input: json(input) };
+        let issue =
+            Issue::Child { workflow: workflow.into(), input: json(input), shares: 1, limits: None, agent: None };
         self.open(name, issue, |bytes, _| serde_json::from_slice(&bytes))
     }
 
@@ -192,6 +194,10 @@ impl Ctx {
         &self.path
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     fn open<T>(
         &self,
         name: &'static str,
@@ -205,7 +211,7 @@ impl Ctx {
     }
 
     /// Takes the next key of `name` in this scope.
-    fn key(&self, name: &'static str, lasting: bool) -> Result<Key> {
+    pub(crate) fn key(&self, name: &'static str, lasting: bool) -> Result<Key> {
         if !is_name(name) {
             return Err(Error::workflow("InternalError", format!("`{name}` is no step name: use a-z, 0-9, _ . -")));
         }

@@ -138,6 +138,8 @@ kinds! {
     BudgetReserved = 80, "engine.reserved", Produced;
     /// Ledger: what the call cost.
     BudgetSpent = 81, "budget.spent", Note;
+    /// Ledger: less was left than a call needs.
+    BudgetRefused = 82, "engine.refused", Produced;
     /// A line for people.
     Log = 90, "log", Produced;
 }

@@ -185,6 +185,8 @@ pub struct Submit {
     pub traceparent: Option<String>,
     /// Whether answers should be journaled as they arrive (`agent.delta`).
     pub stream: bool,
+    /// The most that the run and its children may spend.
+    pub budget: Option<crate::ledger::Limits>,
 }
 
 impl Submit {
@@ -203,6 +205,7 @@ impl Submit {
             once: None,
             traceparent: None,
             stream: false,
+            budget: None,
         }
     }
 }

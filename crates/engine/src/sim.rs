@@ -360,7 +360,7 @@ impl Sim<'_> {
 
     /// Messages from outside: what the world wants to say, and cancels.
     fn messages(&mut self, faults: Faults) {
-        let open: Vec<RunNo> = self.disk.open_runs(Time(i64::MAX)).iter().map(|r| r.run).collect();
+        let open: Vec<RunNo> = self.disk.runs().filter(|r| r.status.is_open()).map(|r| r.run).collect();
         if open.is_empty() {
             return;
         }

@@ -116,6 +116,7 @@ fn compile(schema: &Value) -> Result<jsonschema::Validator, ActivityError> {
         class: CLASS.into(),
         message: format!("output_schema is not a usable JSON Schema: {e}"),
         next: Next::Fix { field: Some("output_schema".into()) },
+        may_have_cost: false,
     })
 }
 

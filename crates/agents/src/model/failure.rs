@@ -47,7 +47,12 @@ pub(super) fn status(provider: &Provider, status: u16, headers: &HeaderMap, body
         408 | 409 | 425 | 429 | 500..=599 => Next::Retry { after_ms: retry_after(headers, now) },
         _ => Next::Never,
     };
-    ActivityError { class: CLASS.into(), message: format!("the model provider answered {status}{tail}{hint}"), next }
+    ActivityError {
+        class: CLASS.into(),
+        message: format!("the model provider answered {status}{tail}{hint}"),
+        next,
+        may_have_cost: false,
+    }
 }
 
 /// The sentence inside the error shapes that providers use.

@@ -131,7 +131,7 @@ async fn guarded(work: crate::activity::Running, bound: Option<Duration>, sink: 
             () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                 let ms = bound.unwrap_or_default().as_millis();
                 let next = Next::Retry { after_ms: None };
-                return Err(ActivityError { class: "Timeout".into(), message: format!("no answer within {ms} ms"), next });
+                return Err(ActivityError { class: "Timeout".into(), message: format!("no answer within {ms} ms"), next, may_have_cost: true });
             }
             () = tokio::time::sleep(GATHER), if sink.is_some() => {
                 if let Some(sink) = sink {

@@ -1,6 +1,7 @@
 //! What stands in entry bodies: explicit types, in this one file. Fields are only ever added, with defaults.
 
 use crate::activity::{ActivityError, Effect};
+use crate::ledger::{Amounts, Limits, Share};
 use crate::run::{Owner, RunId, RunNo, Status, Time};
 use crate::session::Terms;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,9 @@ pub struct Queued {
     /// Runs of its session whose turns, if they wrote one, are taken back when this one begins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<RunNo>,
+    /// The most that the run and its children may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Limits>,
 }
 
 fn one() -> u32 {
@@ -188,6 +192,9 @@ pub struct ChildStarted {
     pub run: RunNo,
     /// Its workflow.
     pub workflow: String,
+    /// The agent that it stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
 }
 
 /// `child.completed`, and the inbox item that brings it.
@@ -205,6 +212,9 @@ pub struct ChildCompleted {
     /// Its error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<RunError>,
+    /// What it and its children spent, where they had a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Amounts>,
 }
 
 /// `signal.received`.
@@ -277,28 +287,52 @@ pub struct CancelRequested {
     pub reason: Option<String>,
 }
 
-/// `engine.reserved`: an amount is held in an account before a call may leave.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `engine.reserved`: an amount is held before a call may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
-    /// The account.
-    pub account: String,
-    /// Tokens, or the smallest unit of money.
-    pub amount: u64,
-    /// What is counted.
-    pub unit: String,
+    /// What is held.
+    #[serde(flatten)]
+    pub amounts: Amounts,
+    /// Whether it is the closing answer's.
+    #[serde(default, skip_serializing_if = "is_ordinary")]
+    pub share: Share,
 }
 
-/// `budget.spent`: a reservation is settled; what was not spent is released.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_ordinary(share: &Share) -> bool {
+    *share == Share::Ordinary
+}
+
+/// `budget.spent`: what a call cost is booked; what was not spent is free again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spent {
     /// The account.
     pub account: String,
     /// What was held.
-    pub reserved: u64,
+    pub reserved: Amounts,
     /// What it cost.
-    pub spent: u64,
-    /// What is counted.
+    pub spent: Amounts,
+    /// Nobody said what it cost: it is booked at what was held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+    /// The amount is held again, for the next attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_open: bool,
+}
+
+/// `engine.refused`: less was left than a call needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortage {
+    /// The account.
+    pub account: String,
+    /// What is counted: `tokens` or `cost`.
     pub unit: String,
+    /// The most that may be spent.
+    pub limit: u64,
+    /// What was left.
+    pub left: u64,
+    /// What was needed at least.
+    pub need: u64,
 }
 
 /// A run's failure: data in a 200.

@@ -1,9 +1,9 @@
 //! Taking a run over: read its journal, claim it, and once the claim is durable replay it to the place where it was.
 
 use crate::activity::{ActivityError, Effect, Next};
-use crate::cell::{Command, Given, Refused, Spool, What, json};
+use crate::cell::{Again, Command, Given, Refused, Spool, What, json};
 use crate::event::{Class, Kind};
-use crate::journal::body::{ChildCompleted, Claimed, Completed, Delta, Failed, Inbox, Queued, Retrying, Signal};
+use crate::journal::body::{ChildCompleted, Claimed, Completed, Delta, Failed, Inbox, Queued, Retrying, Signal, Spent};
 use crate::journal::frame::{Body, Chain, FrameError};
 use crate::journal::{Frame, decode_row};
 use crate::name::Key;
@@ -181,8 +181,10 @@ impl Live {
             match frame.kind {
                 Kind::StepRetrying => {
                     if let Ok(note) = serde_json::from_slice::<Retrying>(frame.body.text()) {
-                        let entry = cell.retries.entry((&*frame.key).into()).or_insert((1, 0, note.due));
-                        *entry = (note.attempt, entry.1 + u32::from(note.error.class != INTERRUPTED), note.due);
+                        let before = cell.retries.get(&*frame.key).map_or(0, |again| again.failures);
+                        let failures = before + u32::from(note.error.class != INTERRUPTED);
+                        let again = Again { attempt: note.attempt, failures, due: note.due, is_unsent: false };
+                        cell.retries.insert((&*frame.key).into(), again);
                     }
                 }
                 Kind::AgentDelta => {
@@ -197,6 +199,21 @@ impl Live {
                 }
                 Kind::AgentRetracted => {
                     cell.spools.remove(&*frame.key);
+                }
+                Kind::RunWaiting | Kind::EngineReleased => {
+                    cell.retries.values_mut().for_each(|again| again.is_unsent = again.due > frame.at);
+                }
+                Kind::EngineClaimed => cell.retries.values_mut().for_each(|again| again.is_unsent = false),
+                Kind::BudgetSpent => {
+                    if let Ok(note) = serde_json::from_slice::<Spent>(frame.body.text()) {
+                        cell.ledger.settle(&frame.key, note.spent, !note.is_open);
+                    }
+                }
+                Kind::BudgetReserved => {
+                    if let Ok(reserved) = serde_json::from_slice(frame.body.text()) {
+                        cell.ledger.hold((&*frame.key).into(), reserved);
+                    }
+                    cell.replay.push_back(frame);
                 }
                 kind if kind.class() == Class::Note => {}
                 _ => cell.replay.push_back(frame),
@@ -311,8 +328,7 @@ impl Live {
 
     /// A stop that began in an earlier life. Its messages to children are in the store already.
     fn restop(&mut self, env: &mut Env, status: Status) {
-        self.stop(env, status);
-        self.inbox_put.clear();
+        self.stop_all(env, status, false);
     }
 
     /// The journal is used up: sends again what was on its way, as its contract allows, and what is new.
@@ -350,6 +366,7 @@ impl Live {
         match (call.effect, call.due) {
             (_, Some(due)) if due > env.now => {}
             (Effect::Pure, _) => self.spawn(key, 0),
+            _ if call.is_unsent => self.spawn(key, self.written()),
             (Effect::AtMostOnce, _) => {
                 self.unknown(key, &call, env.now);
                 self.drive(env);
@@ -359,7 +376,12 @@ impl Live {
                     class: INTERRUPTED.into(),
                     message: "the worker ended before the answer was recorded".into(),
                     next: Next::Retry { after_ms: None },
+                    may_have_cost: true,
                 };
+                if let Err(short) = self.book(&call, &error) {
+                    self.failed(key, &call, short, env.now);
+                    return self.drive(env);
+                }
                 let seq = self.retry(key, env.now, error, call.failures);
                 self.spawn(key, seq);
             }
@@ -384,6 +406,7 @@ fn stand_in(row: &RunRow) -> Queued {
         schedule_at: None,
         terms: Terms::default(),
         replaces: Vec::new(),
+        budget: None,
     }
 }
 

@@ -200,6 +200,7 @@ impl Core {
             schedule_at: submit.schedule_at,
             terms: submit.terms,
             replaces: if submit.terms.on_busy == OnBusy::Rollback { ahead.clone() } else { Vec::new() },
+            budget: submit.budget,
         });
         let mut live = Live::born(&self.env, run, queued, submit.once);
         for run in ahead {
@@ -332,6 +333,7 @@ pub(crate) struct Unborn<'a> {
     pub workflow: &'a str,
     pub version: u32,
     pub input: &'a Bytes,
+    pub budget: Option<crate::ledger::Limits>,
 }
 
 impl Live {
@@ -356,7 +358,7 @@ impl Live {
 
     /// A child of this run, to be born in this run's next row.
     pub(crate) fn bear(&self, env: &Env, child: Unborn<'_>) -> Self {
-        let Unborn { run, id, key, workflow, version, input } = child;
+        let Unborn { run, id, key, workflow, version, input, budget } = child;
         let mine = &self.queued;
         let queued = Rc::new(Queued {
             run_id: id,
@@ -378,6 +380,7 @@ impl Live {
             schedule_at: None,
             terms: Terms::default(),
             replaces: Vec::new(),
+            budget,
         });
         let mut child = Self::born(env, run, queued, None);
         child.born_by = Some(self.no);

@@ -8,9 +8,10 @@ use crate::journal::body::{
     CancelRequested, ChildCompleted, Completed, Decision, Delta, Failed, Ignored, Inbox, Retracted, Retrying, RunError,
     Signal, Verdict, Waiting,
 };
+use crate::ledger::Amounts;
 use crate::name::Key;
 use crate::ports::store::{InboxItem, Stand};
-use crate::run::{RunId, RunNo, Status, Time};
+use crate::run::{RunNo, Status, Time};
 use crate::shard::core::{Env, Unborn};
 use crate::shard::live::{Live, Phase, Polled};
 use crate::shard::wire::{AttemptId, Leave, Output, Spawn};
@@ -82,8 +83,8 @@ impl Live {
     fn issued(&mut self, env: &mut Env, key: &Key, seq: u32) -> bool {
         let child = match self.shared.borrow().slots.get(key).map(|s| &s.what) {
             Some(What::Call(call)) => Some((None, call.effect)),
-            Some(What::Child { id, run, workflow, input }) => {
-                Some((Some((*id, *run, workflow.clone(), input.clone())), Effect::Idempotent))
+            Some(What::Child { id, run, workflow, input, budget }) => {
+                Some((Some((*id, *run, workflow.clone(), input.clone(), *budget)), Effect::Idempotent))
             }
             _ => None,
         };
@@ -93,16 +94,19 @@ impl Live {
                 self.spawn(key, if effect == Effect::Pure { 0 } else { seq });
                 false
             }
-            Some((Some((id, run, workflow, input)), _)) => self.start_child(env, key, id, run, &workflow, &input),
+            Some((Some((id, run, workflow, input, budget)), _)) => {
+                self.start_child(env, Unborn { run, id, key, workflow: &workflow, version: 0, input: &input, budget })
+            }
         }
     }
 
-    fn start_child(&mut self, env: &mut Env, key: &Key, id: RunId, run: RunNo, workflow: &str, input: &Bytes) -> bool {
+    fn start_child(&mut self, env: &mut Env, unborn: Unborn<'_>) -> bool {
+        let (key, id, workflow) = (unborn.key, unborn.id, unborn.workflow);
         let depth = self.queued.parent.as_ref().map_or(0, |p| p.depth + 1);
         let problem = match env.registry.newest(workflow) {
             _ if depth >= env.options.depth_max => format!("runs may nest at most {} deep", env.options.depth_max),
             Some(version) => {
-                let child = self.bear(env, Unborn { run, id, key, workflow, version, input });
+                let child = self.bear(env, Unborn { version, ..unborn });
                 env.births.push(child);
                 return false;
             }
@@ -114,6 +118,7 @@ impl Live {
             status: Status::Failed,
             output: None,
             error: Some(RunError::new("WorkflowError", problem)),
+            spent: Some(Amounts::default()),
         };
         self.child_ended(&ended, env.now);
         true
@@ -175,6 +180,10 @@ impl Live {
                 if let Next::Retry { after_ms } = error.next
                     && failures < call.retry.tries_max
                 {
+                    if let Err(short) = self.book(&call, &error) {
+                        self.failed(&key, &call, short, env.now);
+                        return self.drive(env);
+                    }
                     let dice = self.shared.borrow().dice(&key, u64::from(call.attempt));
                     let wait = call.retry.wait(failures + 1, after_ms, (dice >> 32) as u32);
                     self.retry(&key, env.now.after(wait), error, failures);
@@ -184,6 +193,15 @@ impl Live {
             }
         }
         self.drive(env);
+    }
+
+    /// Books a failed attempt that may have cost, and holds the same for the next one.
+    pub fn book(&self, call: &OpenCall, error: &ActivityError) -> Result<(), ActivityError> {
+        let Some(grant) = call.grant.as_ref().filter(|_| error.may_have_cost) else { return Ok(()) };
+        let booked = self.shared.borrow_mut().book_attempt(grant);
+        booked.map_err(|short| {
+            ActivityError::fatal(crate::ledger::REFUSED, format!("{}; before that: {error}", short.error()))
+        })
     }
 
     fn call_in_flight(&self, id: &AttemptId) -> Option<OpenCall> {
@@ -203,14 +221,23 @@ impl Live {
             agent: call.agent.clone(),
         });
         cell.push(call.traces.completed(), key, None, body);
+        if let Some(grant) = &call.grant {
+            let spent = (call.request.spent)(output);
+            let held = cell.ledger.held(grant).unwrap_or_default();
+            cell.settle(grant, spent.unwrap_or(held), spent.is_none(), true);
+        }
         cell.clock = now;
         cell.give(key, Given { result: Ok(output.clone()), streamed: spool.map(|s| s.text) });
     }
 
-    fn failed(&mut self, key: &Key, call: &OpenCall, error: ActivityError, now: Time) {
+    pub fn failed(&mut self, key: &Key, call: &OpenCall, error: ActivityError, now: Time) {
         let mut cell = self.shared.borrow_mut();
         let body = json(&Failed { error: error.clone(), attempts: call.attempt, agent: call.agent.clone() });
         cell.push(call.traces.failed(), key, None, body);
+        if let Some(grant) = &call.grant {
+            let held = cell.ledger.held(grant).unwrap_or_default();
+            cell.settle(grant, if error.may_have_cost { held } else { Amounts::default() }, error.may_have_cost, true);
+        }
         cell.clock = now;
         cell.give(key, Given { result: Err(Refused::Activity(error)), streamed: None });
     }
@@ -240,6 +267,7 @@ impl Live {
                 call.request.name
             ),
             next: Next::Person,
+            may_have_cost: true,
         };
         self.failed(key, call, error, now);
     }
@@ -368,7 +396,16 @@ impl Live {
 
     fn child_ended(&mut self, ended: &ChildCompleted, now: Time) {
         self.push(Kind::ChildCompleted, &ended.key, json(ended));
+        self.settle_child(ended);
         self.child_given(ended, now);
+    }
+
+    /// What a child did not spend of its allotment is free again.
+    pub fn settle_child(&self, ended: &ChildCompleted) {
+        let mut cell = self.shared.borrow_mut();
+        if let Some(held) = cell.ledger.held(&ended.key) {
+            cell.settle(&ended.key, ended.spent.unwrap_or(held), ended.spent.is_none(), true);
+        }
     }
 
     pub fn child_given(&mut self, ended: &ChildCompleted, now: Time) -> bool {

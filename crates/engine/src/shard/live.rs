@@ -127,6 +127,7 @@ impl Live {
             closing: false,
             draws: 0,
             history: Rc::from([]),
+            ledger: crate::ledger::Ledger::new(queued.budget),
             numbers,
         };
         Self {

@@ -30,6 +30,11 @@ impl Live {
 
     /// Stops everything the run has going; it ends once that has stopped.
     pub fn stop(&mut self, env: &mut Env, status: Status) {
+        self.stop_all(env, status, true);
+    }
+
+    /// As [`stop`](Self::stop), where its messages to children may be in the store already.
+    pub fn stop_all(&mut self, env: &mut Env, status: Status, tells_children: bool) {
         self.drop_root();
         let mut calls: BTreeSet<Key> = BTreeSet::new();
         let open: Vec<(Key, bool)> = {
@@ -43,13 +48,17 @@ impl Live {
         };
         for (key, in_flight) in open {
             self.shared.borrow_mut().produce(Kind::StepCancelled, &key, None, Bytes::new);
+            // A child says itself what it spent, once it has stopped.
+            if !self.open_children().iter().any(|(child, _)| *child == key) {
+                self.give_back(&key);
+            }
             if in_flight {
                 calls.insert(key);
             }
         }
         self.abort_all(env);
         let children = self.open_children();
-        for (_, run) in &children {
+        for (_, run) in children.iter().filter(|_| tells_children) {
             self.cancel_run(*run, "its parent was stopped");
         }
         let children = children.into_iter().map(|(key, _)| key).collect();
@@ -72,6 +81,7 @@ impl Live {
         let Phase::Stopping(stop) = &mut self.phase else { return };
         if stop.children.remove(ended.key.as_str()) {
             self.push(Kind::ChildCompleted, &ended.key, json(ended));
+            self.settle_child(ended);
             self.end_if_stopped(env);
         }
     }
@@ -95,6 +105,7 @@ impl Live {
             Status::TimedOut => Kind::RunTimedOut,
             _ => Kind::RunFailed,
         };
+        self.give_all_back();
         let seq = self.push(kind, "", json(&ended));
         self.stand = Some(Stand { status, due_at: None, ended_at: Some(env.now) });
         self.phase = Phase::Over;
@@ -110,6 +121,7 @@ impl Live {
             status,
             output: ended.output.clone(),
             error: ended.error.clone(),
+            spent: self.shared.borrow().ledger.spent(),
         });
         let dedup = format!("child:{}", parent.key);
         self.inbox_put.push(InboxItem { run: parent.run, dedup, kind: Inbox::ChildEnded as u8, body });
@@ -143,6 +155,23 @@ impl Live {
         let seq = self.push(Kind::EngineReleased, "", Bytes::new());
         self.phase = Phase::Over;
         self.gate.leave(seq, Leave::Parked(self.no, None));
+    }
+
+    fn give_back(&self, key: &str) {
+        let mut cell = self.shared.borrow_mut();
+        let Some(slot) = cell.slots.remove(key) else { return };
+        crate::call::give_back(&mut cell, key, &slot.what);
+        cell.slots.insert(key.into(), slot);
+    }
+
+    /// Nothing stays held when a run ends: what is under way may cost what was held for it, the rest costs nothing.
+    fn give_all_back(&self) {
+        let open: Vec<Key> = self.shared.borrow().slots.keys().cloned().collect();
+        open.iter().for_each(|key| self.give_back(key));
+        let mut cell = self.shared.borrow_mut();
+        for key in cell.ledger.open() {
+            cell.settle(&key, crate::ledger::Amounts::default(), false, true);
+        }
     }
 
     /// Aborts every call in flight.

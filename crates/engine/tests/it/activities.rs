@@ -35,7 +35,7 @@ impl Activity for Charge {
     }
 }
 
-fn echo(text: impl Into<String>) -> Echo {
+pub fn echo(text: impl Into<String>) -> Echo {
     Echo { text: text.into() }
 }
 

@@ -1,13 +1,15 @@
 //! Thousands of stories with crashes, unknown commits, stolen runs and cancels; and one crash at every single point.
 
-use crate::activities::{answer, registry};
+use crate::activities::{answer, echo, registry};
 use bytes::Bytes;
+use serde_json::Value;
 use tutti_engine::event::Kind;
-use tutti_engine::journal::body::{Decision, Inbox, Signal, Verdict};
+use tutti_engine::journal::body::{CancelRequested, Decision, Inbox, Signal, Verdict};
 use tutti_engine::ports::store::InboxItem;
 use tutti_engine::run::{RunNo, Status, Submit};
 use tutti_engine::shard::core::CoreOptions;
 use tutti_engine::sim::{Faults, Report, Story, Violation, World, tell};
+use tutti_engine::{Ctx, Registry};
 
 fn world() -> World {
     World::new(answer).with_messages(|run, frames| {
@@ -103,4 +105,36 @@ fn the_same_seed_tells_the_same_story() {
 fn an_open_gate_is_noticed() {
     let noticed = (0..20).filter(|seed| run(story(*seed, STORM, None, true)).is_err()).count();
     assert_eq!(noticed, 20, "the checks must see that things leave too early");
+}
+
+/// A child that is stopped with its parent tells its parent so, also when it is taken over between the two.
+#[test]
+fn a_cancelled_family_ends_whatever_crashes() {
+    let registry = Registry::new()
+        .with("parent", 1, |ctx: Ctx, _: Value| async move { ctx.child("c", "child", &Value::Null).await })
+        .with("child", 1, |ctx: Ctx, _: Value| async move {
+            // Two at once: the first to stop leaves an entry before the run's last one.
+            ctx.map("item", vec!["x", "y"], 2, async |ctx, text| ctx.call("ask", echo(text)).await).await
+        });
+    let cancels = || {
+        World::new(answer).with_messages(|run, frames| {
+            let body = serde_json::to_vec(&CancelRequested { by: "ann".into(), reason: None }).unwrap();
+            let is_parent = frames.iter().any(|f| f.kind == Kind::ChildStarted);
+            let item = InboxItem { run, dedup: "cancel".into(), kind: Inbox::Cancel as u8, body: body.into() };
+            if is_parent { vec![item] } else { Vec::new() }
+        })
+    };
+    for seed in 0..40 {
+        let story = |crash_at| Story {
+            seed,
+            runs: vec![Submit::new("parent", Bytes::from_static(b"null"))],
+            faults: Faults::default(),
+            crash_at,
+            core: CoreOptions { abnormal_max: 1_000, ..CoreOptions::default() },
+        };
+        let points = tell(story(None), &registry, cancels()).unwrap().points;
+        for at in 1..=points {
+            tell(story(Some(at)), &registry, cancels()).unwrap_or_else(|v| panic!("seed {seed}, crash at {at}: {v}"));
+        }
+    }
 }

@@ -1,8 +1,9 @@
 use super::*;
+use serde_json::json;
 
 fn setting() -> Setting<'static> {
     static BOOK: std::sync::OnceLock<AgentBook> = std::sync::OnceLock::new();
-    Setting { agents: BOOK.get_or_init(AgentBook::default), iterations_max: 10 }
+    Setting { agents: BOOK.get_or_init(AgentBook::default), iterations_max: 10, depth: 0 }
 }
 
 fn checked(pattern: &str, value: &Value) -> Result<Checked, Vec<String>> {
@@ -29,10 +30,10 @@ fn every_schema_lists_exactly_what_is_read() {
         let schema = (pattern.options)();
         let keys: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
         for key in &keys {
-            // No option is an empty object: each is known, and refused for its type alone.
+            // No option is a list of a list: each is known, and refused for its type alone.
             let found =
-                checked(pattern.name, &json!({"input": "x", "agents": ["llm"], "options": {key: {}}})).unwrap_err();
-            assert!(found.len() == 1 && !found[0].contains("unknown"), "{found:?}");
+                checked(pattern.name, &json!({"input": "x", "agents": ["llm"], "options": {key: [[]]}})).unwrap_err();
+            assert!(!found.is_empty() && found.iter().all(|f| !f.contains("unknown key")), "{key}: {found:?}");
         }
         let errors = Errors::default();
         let body = json!({"input": "x", "agents": ["llm"], "options": {"zzz": 1}});
@@ -58,11 +59,17 @@ fn teams_are_checked() {
         ]
     );
     assert_eq!(
-        team(json!([{"pattern": "concurrent", "agents": []}])).unwrap_err(),
+        team(json!([{"pattern": "concurrent", "agents": [], "options": {"agregate": "all"}}, {"pattern": "x"}]))
+            .unwrap_err(),
         [
-            "agents[0].pattern: a pattern as a member of a team is not supported in this version; name an agent or define one"
+            "agents[0].agents: agents must name at least one agent",
+            "agents[0].options.agregate: unknown key \"agregate\"; did you mean \"aggregate\"?",
+            "agents[1].pattern: there is no pattern named \"x\"",
         ]
     );
+    let deep = |inner: Value| json!({"pattern": "sequential", "agents": [inner]});
+    let five = (0..5).fold(json!("llm"), |inner, _| deep(inner));
+    assert!(team(json!([five])).unwrap_err()[0].contains("at most 4 deep"));
     let unconfigured = team(json!(["llm", "search"])).unwrap().unconfigured;
     assert!(unconfigured.len() == 1 && unconfigured[0].contains("SEARCH_PROVIDER"));
 }
@@ -71,18 +78,18 @@ fn teams_are_checked() {
 fn options_are_checked_all_at_once() {
     let found = checked(
         "concurrent",
-        &json!({"input": " ", "agents": ["llm"], "options": {"aggregate": "vote", "max_parallel": 0, "quorum": 2,
+        &json!({"input": " ", "agents": ["llm"], "options": {"aggregate": "votes", "max_parallel": 0, "quorum": 2,
             "timeout_seconds": -1, "max_iterations": "3", "budget": {"tokens": 5}, "on_eror": "keep"}}),
     );
     assert_eq!(
         found.unwrap_err(),
         [
             "input: input must not be empty",
-            "options.aggregate: aggregate \"vote\" is not supported in this version; supported: all, concat, first",
+            "options.aggregate: \"votes\" is not one of: all, concat, merge, vote, first, best, llm",
             "options.max_parallel: max_parallel must be an integer from 1 to 64",
             "options.quorum: quorum must be an integer from 1 to 1",
-            "options.timeout_seconds: timeout_seconds must be above 0 and at most 31536000 seconds",
             "options.max_iterations: value is not a valid integer",
+            "options.timeout_seconds: timeout_seconds must be above 0 and at most 31536000 seconds",
             "options.budget: budgets are not supported in this version",
             "options.on_eror: unknown key \"on_eror\"; did you mean \"on_error\"?",
         ]
@@ -96,6 +103,8 @@ fn inputs_survive_storage_and_old_ones_are_read() {
     assert_eq!(checked.timeout_ms, Some(1_500));
     let stored: PatternInput<sequential::Options> = serde_json::from_slice(&checked.input).unwrap();
     assert_eq!((stored.options.pass, stored.max_iterations), (sequential::Pass::All, 10));
+    let text = String::from_utf8(checked.input.clone()).unwrap();
+    assert!(!text.contains("others") && !text.contains("shared"), "what is not said is not stored: {text}");
     assert_eq!(stored.text(), r#"{"q":1}"#);
     let old: PatternInput<concurrent::Options> =
         serde_json::from_value(json!({"input": "x", "agents": [{"name": "a"}]})).unwrap();

@@ -3,5 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "what holds for workflows does not hold for their tests")]
 
 mod journals;
+mod options;
 mod simulation;
 mod teams;
+mod told;

@@ -7,8 +7,10 @@ use tutti_engine::run::{Owner, RunNo, Time};
 use tutti_engine::session::SessionNo;
 use tutti_stores::sqlite::SqliteStore;
 
+type Old = (i64, Option<&'static str>, Option<i64>, u8, Option<i64>);
+
 /// Runs of version 1: number, session, parent, status, end.
-const RUNS: [(i64, Option<&str>, Option<i64>, u8, Option<i64>); 7] = [
+const RUNS: [Old; 7] = [
     (1, None, None, 3, Some(110)),
     (2, Some("s"), None, 3, Some(230)),
     (3, Some("s"), Some(2), 3, Some(220)),
