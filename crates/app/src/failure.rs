@@ -197,6 +197,10 @@ impl From<SubmitError> for Failure {
             SubmitError::OnceConflict { id } => {
                 Self::conflict("this Idempotency-Key was used with another request; use a new key").with_run(id)
             }
+            SubmitError::SessionBusy { id } => {
+                let sentence = format!("the session is busy with run {id}; wait for it, or send another on_busy");
+                Self::conflict(sentence).with_run(id)
+            }
             SubmitError::Stopping => Self::unavailable("the server is stopping", Duration::from_secs(5)),
             SubmitError::Store(error) => error.into(),
             // Callers check the name first, so this is a fault of ours.

@@ -1,10 +1,12 @@
 //! What can be asked of Tutti, in the contract's nouns. HTTP, the command line, MCP and A2A all speak to this and to
 //! nothing else.
 //!
-//! Nouns: caller, run, orchestration, pattern, event, failure.
+//! Nouns: caller, run, orchestration, pattern, session, approval, event, failure.
 //! Must not know: a header, a status line, a store.
 
+pub mod approvals;
 pub mod caller;
+mod cursor;
 pub mod events;
 pub mod failure;
 pub mod health;
@@ -13,13 +15,14 @@ pub mod orchestrate;
 pub mod patterns;
 pub mod result;
 pub mod runs;
+pub mod sessions;
 mod stamp;
 mod start;
 
 pub use caller::{Caller, Role, Roles};
 pub use failure::{Class, Failure};
 pub use stamp::Stamp;
-pub use start::{Prepared, Started};
+pub use start::{Prepared, Started, WINDOW_MESSAGES_MAX, WINDOW_TOKENS_MAX};
 pub use tutti_agents::form::{FieldError, Loc};
 
 use std::collections::BTreeMap;
@@ -27,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tutti_agents::agent::AgentBook;
 use tutti_engine::driver::Engine;
+use tutti_engine::session::Window;
 use tutti_workflows::patterns::Setting;
 
 /// What the wiring decides.
@@ -36,6 +40,8 @@ pub struct Options {
     pub agents: AgentBook,
     /// `max_iterations` of patterns where a request says nothing (`MAX_ITERATIONS`).
     pub iterations_max: u32,
+    /// What runs read of their sessions where a request says nothing (`SESSION_WINDOW_MESSAGES`, `SESSION_WINDOW_TOKENS`).
+    pub window: Window,
     /// How long an orchestration is waited for where a request says nothing (`REQUEST_TIMEOUT`).
     pub orchestrate_wait: Duration,
     /// The version shown in `/health`.
@@ -49,6 +55,7 @@ impl Default for Options {
         Self {
             agents: AgentBook::default(),
             iterations_max: 10,
+            window: Window::default(),
             orchestrate_wait: Duration::from_secs(120),
             version: env!("CARGO_PKG_VERSION"),
             configuration: BTreeMap::new(),
@@ -91,6 +98,10 @@ impl App {
 
     fn engine(&self) -> &Engine {
         &self.inner.engine
+    }
+
+    fn window(&self) -> Window {
+        self.inner.options.window
     }
 
     fn setting(&self) -> Setting<'_> {

@@ -10,7 +10,7 @@ use tutti_agents::form::{Errors, Field, Form, nearest};
 use tutti_workflows::patterns::{PATTERNS, Pattern, check_asked, find};
 
 impl App {
-    /// Reads `{pattern, input, agents, session_id?, options?}`. With `stream`, answers are journaled as they arrive.
+    /// Reads `{pattern, input, agents, session_id?, on_busy?, session?, options?}`. With `stream`, answers are journaled as they arrive.
     ///
     /// # Errors
     /// Every wrong field at once; or `Unavailable` when a named agent lacks a setting.
@@ -18,13 +18,13 @@ impl App {
         let errors = Errors::default();
         let read = Form::body(body, &errors).and_then(|form| {
             let pattern = self.read_pattern(&form.field("pattern").required());
-            let session = read_session(&form);
+            let (session, terms) = read_session(&form, self.window());
             let Some(pattern) = pattern else {
                 check_asked(&form, &self.setting());
                 return None;
             };
             let checked = (pattern.check)(&form, &self.setting());
-            Some(Ask { session, stream, ..Ask::of_pattern(pattern.name, checked?) })
+            Some(Ask { session, terms, stream, ..Ask::of_pattern(pattern.name, checked?) })
         });
         let ask = errors.or(read).map_err(Failure::invalid)?;
         let route = if stream { "orchestrate.stream" } else { "orchestrate" };

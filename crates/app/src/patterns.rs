@@ -1,6 +1,6 @@
 //! What can be run: the patterns with their options, the agents they may name, and every workflow.
 
-use crate::App;
+use crate::{App, WINDOW_MESSAGES_MAX, WINDOW_TOKENS_MAX};
 use serde_json::{Value, json};
 use tutti_agents::agent::{AgentDefinition, Listed};
 use tutti_workflows::patterns::{AGENTS_MAX, PATTERNS, find};
@@ -52,10 +52,33 @@ impl App {
                     ]}
                 },
                 "session_id": {"type": "string", "minLength": 1, "maxLength": 200},
+                "on_busy": Self::on_busy_schema(),
+                "session": Self::session_schema(),
                 "options": {"anyOf": options}
             },
             "examples": examples
         })
+    }
+
+    /// The JSON Schema of `on_busy`.
+    #[must_use]
+    pub fn on_busy_schema() -> Value {
+        json!({"type": "string", "enum": ["queue", "reject", "interrupt", "rollback", "parallel"], "default": "queue",
+            "description": "When the session has another run: wait, be refused with 409, cancel it, cancel it and take its \
+            turn back, or begin beside it."})
+    }
+
+    /// The JSON Schema of `session`.
+    #[must_use]
+    pub fn session_schema() -> Value {
+        json!({"type": "object", "additionalProperties": false, "properties": {
+            "window_messages": {"type": "integer", "minimum": 0, "maximum": WINDOW_MESSAGES_MAX,
+                "description": "Most messages of the session that the run reads."},
+            "window_tokens": {"type": "integer", "minimum": 0, "maximum": WINDOW_TOKENS_MAX,
+                "description": "Most tokens of them, by estimate; whole turns only."},
+            "compaction": {"type": "string", "enum": ["drop"], "default": "drop"},
+            "release_while_waiting": {"type": "boolean", "default": false,
+                "description": "Whether other runs of the session may go on while this one waits for a person."}}})
     }
 
     fn agents(&self) -> Vec<Value> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tutti_agents::team::{Source, value_of};
+use tutti_agents::team::Source;
 use tutti_engine::driver::Entry;
 use tutti_engine::event::Kind;
 use tutti_engine::journal::body::{
@@ -15,6 +15,7 @@ use tutti_engine::journal::body::{
 };
 use tutti_engine::run::{RunNo, Status, Time};
 use tutti_workflows::outcome::Outcome;
+use tutti_workflows::recall::answer;
 
 /// Rows read at once.
 const ROWS: u32 = 256;
@@ -117,8 +118,6 @@ pub(crate) struct Told {
 /// What a model's answer looks like in the journal.
 #[derive(Debug, Default, Deserialize)]
 struct Reply {
-    #[serde(default)]
-    text: Option<String>,
     #[serde(default)]
     usage: ReplyUsage,
 }
@@ -262,12 +261,8 @@ impl Digest {
     }
 
     fn answered(&mut self, entry: &Entry) {
-        let Some(done) = read::<Completed>(entry) else { return };
-        // A streamed answer's text is put back beside its output.
-        let streamed = read::<Reply>(entry).and_then(|body| body.text);
-        let output: Value = serde_json::from_str(done.output.get()).unwrap_or_default();
-        let reply = Reply::deserialize(&output).ok();
-        let answer = if output.is_object() { value_of(&output, streamed.as_deref()) } else { output };
+        let Some(answer) = answer(entry) else { return };
+        let reply = read::<Completed>(entry).and_then(|done| serde_json::from_str::<Reply>(done.output.get()).ok());
         let usage = reply.as_ref().map(|r| &r.usage);
         let usage = Usage {
             tokens: usage.map_or(0, |u| u.input_tokens + u.output_tokens),

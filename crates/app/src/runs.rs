@@ -23,7 +23,7 @@ use tutti_workflows::patterns::{TIMEOUT_SECONDS_MAX, find, read_limits};
 const ID_SHOWN_MAX: usize = 64;
 
 impl App {
-    /// Reads `{workflow, input?, session_id?, priority?, timeout_seconds?, budget?, schedule_at?}`; other keys are errors.
+    /// Reads `{workflow, input?, session_id?, on_busy?, session?, priority?, timeout_seconds?, budget?, schedule_at?}`; other keys are errors.
     ///
     /// # Errors
     /// Every wrong field at once; or `Unavailable` when a named agent lacks a setting.
@@ -33,7 +33,7 @@ impl App {
             let workflow = self.read_workflow(&form.field("workflow").required());
             let input = form.field("input");
             let ask = workflow.and_then(|name| self.read_input(name, &input));
-            let session = read_session(&form);
+            let (session, terms) = read_session(&form, self.window());
             let priority = form.field("priority").integer(0, 9).and_then(|n| u8::try_from(n).ok()).unwrap_or(5);
             let timeout_ms = form.field("timeout_seconds").seconds(TIMEOUT_SECONDS_MAX);
             let schedule_at = read_time(&form.field("schedule_at"));
@@ -47,7 +47,7 @@ impl App {
                 (Some(outer), Some(own)) => Some(outer.within(own)),
                 (outer, own) => outer.or(own),
             };
-            Some(Ask { session, priority, timeout_ms, schedule_at, budget, ..ask })
+            Some(Ask { session, terms, priority, timeout_ms, schedule_at, budget, ..ask })
         });
         let ask = errors.or(ask).map_err(Failure::invalid)?;
         self.submission(caller, "runs", body, ask)

@@ -11,7 +11,13 @@ use std::time::Duration;
 use tutti_agents::form::Form;
 use tutti_engine::Limits;
 use tutti_engine::run::{Once, RunNo, Submit};
+use tutti_engine::session::{OnBusy, Terms, Window};
 use tutti_workflows::patterns::{Checked, find};
+
+/// The widest window, in messages.
+pub const WINDOW_MESSAGES_MAX: u32 = 1_000;
+/// The widest window, in tokens.
+pub const WINDOW_TOKENS_MAX: u32 = 1_000_000;
 
 /// A request that was read and found sound; nothing has happened yet.
 #[derive(Debug)]
@@ -79,6 +85,7 @@ impl App {
             timeout_ms: ask.timeout_ms,
             schedule_at: ask.schedule_at.map(|at| at.0),
             session: ask.session,
+            terms: ask.terms,
             once,
             traceparent: caller.traceparent.clone(),
             stream: ask.stream,
@@ -98,6 +105,7 @@ pub(crate) struct Ask {
     pub workflow: String,
     pub input: Bytes,
     pub session: Option<String>,
+    pub terms: Terms,
     pub priority: u8,
     pub timeout_ms: Option<u64>,
     pub schedule_at: Option<Stamp>,
@@ -112,6 +120,7 @@ impl Ask {
             workflow: workflow.into(),
             input: input.into(),
             session: None,
+            terms: Terms::default(),
             priority: 5,
             timeout_ms: None,
             schedule_at: None,
@@ -132,7 +141,7 @@ impl Ask {
 }
 
 /// Reads `session_id`.
-pub(crate) fn read_session(form: &Form<'_>) -> Option<String> {
+fn read_session_id(form: &Form<'_>) -> Option<String> {
     let field = form.field("session_id");
     let session = field.text(200)?;
     if session.chars().any(char::is_control) {
@@ -140,4 +149,39 @@ pub(crate) fn read_session(form: &Form<'_>) -> Option<String> {
         return None;
     }
     Some(session.into())
+}
+
+/// Reads `session_id`, and how the run takes part in that session: `on_busy` and `session`.
+pub(crate) fn read_session(form: &Form<'_>, window: Window) -> (Option<String>, Terms) {
+    let session = read_session_id(form);
+    let mut terms = Terms { window, ..Terms::default() };
+    let (on_busy, about) = (form.field("on_busy"), form.field("session"));
+    for field in [&on_busy, &about] {
+        if field.is_present() && !form.field("session_id").is_present() {
+            field.fail("this needs a session_id");
+        }
+    }
+    let words = [
+        ("queue", OnBusy::Queue),
+        ("reject", OnBusy::Reject),
+        ("interrupt", OnBusy::Interrupt),
+        ("rollback", OnBusy::Rollback),
+        ("parallel", OnBusy::Parallel),
+    ];
+    terms.on_busy = on_busy.choice(&words).unwrap_or_default();
+    if let Some(form) = about.form() {
+        let count = |name: &'static str, max: u32, default: u32| {
+            let number = form.field(name).integer(0, max.into());
+            number.and_then(|n| u32::try_from(n).ok()).unwrap_or(default)
+        };
+        terms.window.messages = count("window_messages", WINDOW_MESSAGES_MAX, window.messages);
+        terms.window.tokens = count("window_tokens", WINDOW_TOKENS_MAX, window.tokens);
+        terms.release_while_waiting = form.field("release_while_waiting").boolean().unwrap_or_default();
+        let compaction = form.field("compaction");
+        if compaction.choice(&[("drop", true), ("summary", false)]) == Some(false) {
+            compaction.fail("summary is not supported in this version; what leaves the window is dropped: use drop");
+        }
+        form.no_others();
+    }
+    (session, terms)
 }

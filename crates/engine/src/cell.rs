@@ -9,6 +9,7 @@ use crate::journal::frame::Body;
 use crate::ledger::Limits;
 use crate::name::Key;
 use crate::run::{RunId, RunNo, Time};
+use crate::session::Said;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -162,6 +163,8 @@ pub(crate) struct Cell {
     pub fault: Option<Blocked>,
     /// Futures are being dropped by the engine: their drops say nothing.
     pub closing: bool,
+    /// What was said in the session before the run began.
+    pub history: Rc<[Said]>,
     /// Draws taken by `random` and `uuid`.
     pub draws: u64,
     /// The run's budget.

@@ -11,6 +11,7 @@ use crate::event::{Class, Kind};
 use crate::journal::body::Decision;
 use crate::name::{Key, is_name, join};
 use crate::run::{RunId, Time};
+use crate::session::Said;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -62,6 +63,13 @@ impl Ctx {
     #[must_use]
     pub fn now(&self) -> Time {
         self.shared.borrow().clock
+    }
+
+    /// What was said in the run's session before it began, oldest first, as far as its window reaches; the same on every
+    /// replay. Empty for a run without a session, and for children: their parent hands them what they need.
+    #[must_use]
+    pub fn history(&self) -> Rc<[Said]> {
+        Rc::clone(&self.shared.borrow().history)
     }
 
     /// A number that looks random and is the same on every replay.

@@ -5,11 +5,16 @@
 mod calls;
 mod clock;
 mod engine;
+mod lanes;
 mod read;
+mod recall;
 mod retention;
 mod scheduler;
+mod sessions;
 mod thread;
 
 pub use clock::SystemClock;
 pub use engine::{Accepted, Busy, Engine, Health, Message, Options, Ports, Retention, Sent, StartError, SubmitError};
 pub use read::{Entry, Events};
+pub use recall::{Recall, RecallFn};
+pub use sessions::Context;

@@ -78,6 +78,8 @@ kinds! {
     ChildCompleted = 14, "child.completed", Delivered;
     /// A message that nobody waited for (any more) was taken out of the inbox.
     EngineIgnored = 15, "engine.ignored", Note;
+    /// Which turns of its session the run reads.
+    EngineSession = 16, "engine.session", Note;
     /// A call is about to leave: the intent.
     StepStarted = 20, "step.started", Produced;
     /// A call is tried again.

@@ -20,6 +20,7 @@ pub mod memory;
 pub mod name;
 pub mod ports;
 pub mod run;
+pub mod session;
 pub mod shard;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

@@ -2,4 +2,5 @@
 
 pub mod bus;
 pub mod outbound;
+mod sessions;
 pub mod store;

@@ -1,5 +1,6 @@
 //! What a run is: its identity, owner, status and the request that starts it.
 
+use crate::session::Terms;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -176,6 +177,8 @@ pub struct Submit {
     pub schedule_at: Option<Time>,
     /// The conversation it belongs to.
     pub session: Option<String>,
+    /// How it takes part in that conversation.
+    pub terms: Terms,
     /// The client's once-only key and the hash of its canonical request.
     pub once: Option<Once>,
     /// W3C trace context passed on to every outgoing call.
@@ -198,6 +201,7 @@ impl Submit {
             timeout_ms: None,
             schedule_at: None,
             session: None,
+            terms: Terms::default(),
             once: None,
             traceparent: None,
             stream: false,

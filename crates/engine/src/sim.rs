@@ -199,7 +199,7 @@ impl Sim<'_> {
         random[..8].copy_from_slice(&self.dice.next().to_le_bytes());
         let id = RunId::new(self.now, random);
         let version = self.registry.newest(&submit.workflow).unwrap_or(1);
-        let start = Start { run, id, version, submit, defer: self.dice.hits(200) };
+        let start = Start { run, id, version, submit, defer: self.dice.hits(200), ahead: Vec::new() };
         self.handle(0, Input::Start(Box::new(start)));
         run
     }
@@ -347,7 +347,7 @@ impl Sim<'_> {
         let Some(row) = self.disk.run(run).cloned() else { return };
         let rows = self.disk.journal(run, 0);
         let inbox = self.disk.inbox(run);
-        let adopt = Adopt { row, rows, blobs: Vec::new(), inbox };
+        let adopt = Adopt { row, rows, blobs: Vec::new(), inbox, recalled: None };
         self.handle(worker, Input::Adopt(Box::new(adopt)));
     }
 
@@ -435,6 +435,7 @@ impl Sim<'_> {
                 hash.update(&r.body);
             }
             check_run(self.registry, row, &rows)?;
+            checks::turn(row, self.disk.turn_of(row.run))?;
             journals.push((row.clone(), rows));
         }
         for run in &self.accepted {

@@ -80,6 +80,26 @@ impl Param {
     }
 
     pub const RUN: Self = Self::new("path", "id", "The run's id.", || json!({"type": "string", "format": "uuid"}));
+    pub const SESSION: Self =
+        Self::new("path", "id", "The session's name.", || json!({"type": "string", "maxLength": 200}));
+    pub const FORMAT: Self = Self::new(
+        "query",
+        "format",
+        "As what; before `Accept`.",
+        || json!({"type": "string", "enum": ["json", "markdown"], "default": "json"}),
+    );
+    pub const WINDOW_MESSAGES: Self = Self::new(
+        "query",
+        "window_messages",
+        "Most messages; SESSION_WINDOW_MESSAGES where not given.",
+        || json!({"type": "integer", "minimum": 0, "maximum": tutti_app::WINDOW_MESSAGES_MAX}),
+    );
+    pub const WINDOW_TOKENS: Self = Self::new(
+        "query",
+        "window_tokens",
+        "Most tokens, by estimate; SESSION_WINDOW_TOKENS where not given.",
+        || json!({"type": "integer", "minimum": 0, "maximum": tutti_app::WINDOW_TOKENS_MAX}),
+    );
     pub const WAIT: Self = Self::new(
         "query",
         "wait",
@@ -172,7 +192,7 @@ fn operation(route: &Route) -> Value {
         answers.insert("422".into(), answer("Wrong fields, all of them", "ValidationError"));
     }
     if route.path.contains("{id}") {
-        answers.insert("404".into(), answer("There is no such run, or it is somebody else's", "Error"));
+        answers.insert("404".into(), answer("There is nothing of that id, or it is somebody else's", "Error"));
     }
     answers.insert("default".into(), answer("Any other failure", "Error"));
     let params: Vec<_> = doc.params.iter().map(Param::describe).collect();

@@ -3,7 +3,7 @@
 use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
-use crate::routes::{about, health, orchestrate, runs};
+use crate::routes::{about, approvals, health, orchestrate, runs, sessions};
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -51,6 +51,10 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/"                        Viewer   about::API               => about::api),
         route!(GET  "/openapi.json"            Viewer   about::OPENAPI           => about::openapi),
         route!(GET  "/patterns"                Viewer   orchestrate::PATTERNS    => orchestrate::patterns),
+        route!(GET  "/sessions"                Viewer   sessions::LIST           => sessions::list),
+        route!(GET  "/sessions/{id}"           Viewer   sessions::GET            => sessions::get),
+        route!(GET  "/sessions/{id}/context"   Viewer   sessions::CONTEXT        => sessions::context),
+        route!(GET  "/v1/approvals"            Viewer   approvals::LIST          => approvals::list),
         route!(GET  "/v1/workflows"            Viewer   runs::WORKFLOWS          => runs::workflows),
         route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
         route!(GET  "/v1/runs/{id}"            Viewer   runs::GET                => runs::get),
@@ -58,6 +62,7 @@ pub fn routes() -> Vec<Route> {
         // People and programs that work
         route!(POST "/orchestrate"             Operator orchestrate::ORCHESTRATE => orchestrate::orchestrate),
         route!(POST "/orchestrate/stream"      Operator orchestrate::STREAM      => orchestrate::stream),
+        route!(DELETE "/sessions/{id}"         Operator sessions::DELETE         => sessions::delete),
         route!(POST "/v1/runs"                 Operator runs::START              => runs::start),
         route!(POST "/v1/runs/{id}/cancel"     Operator runs::CANCEL             => runs::cancel),
         route!(POST "/v1/runs/{id}/signal"     Operator runs::SIGNAL             => runs::signal),

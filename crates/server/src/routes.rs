@@ -2,9 +2,11 @@
 //! the OpenAPI description stands beside it.
 
 pub mod about;
+pub mod approvals;
 pub mod health;
 pub mod orchestrate;
 pub mod runs;
+pub mod sessions;
 
 use crate::failure::Answer;
 use axum::body::Body;

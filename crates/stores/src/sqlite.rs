@@ -5,6 +5,7 @@ mod open;
 mod place;
 mod prune;
 mod read;
+mod sessions;
 mod transaction;
 mod write;
 mod writer;
@@ -17,9 +18,11 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tutti_engine::ports::store::{
-    Done, InboxItem, ListRuns, OpenRun, Prune, Read, Row, RunRow, Store, StoreError, StoreStats, Transition,
+    Done, InboxItem, ListRuns, ListSessions, ListTurns, OpenRun, Prune, Read, Row, RunRow, Store, StoreError,
+    StoreStats, Transition,
 };
-use tutti_engine::run::{RunId, RunNo, Time};
+use tutti_engine::run::{Owner, RunId, RunNo, Time};
+use tutti_engine::session::{SessionNo, SessionRow, TurnRow};
 use writer::{Job, Writer, closed};
 
 /// The store in one SQLite file. Closing waits for what was submitted; so does dropping it.
@@ -103,6 +106,30 @@ impl Store for SqliteStore {
 
     fn list(&self, query: ListRuns) -> Read<Vec<RunRow>> {
         self.read(move |c| read::list(c, &query))
+    }
+
+    fn born_with(&self, scope: [u8; 16]) -> Read<Option<(RunNo, RunId, [u8; 16])>> {
+        self.read(move |c| read::born_with(c, scope))
+    }
+
+    fn session(&self, owner: Owner, id: String) -> Read<Option<SessionRow>> {
+        self.read(move |c| sessions::session(c, &owner, &id))
+    }
+
+    fn session_of(&self, run: RunNo) -> Read<Option<SessionRow>> {
+        self.read(move |c| sessions::session_of(c, run))
+    }
+
+    fn sessions(&self, query: ListSessions) -> Read<Vec<SessionRow>> {
+        self.read(move |c| sessions::sessions(c, &query))
+    }
+
+    fn turns(&self, query: ListTurns) -> Read<Vec<TurnRow>> {
+        self.read(move |c| sessions::turns(c, &query))
+    }
+
+    fn session_runs(&self, session: Option<SessionNo>, after: RunNo, limit: u32) -> Read<Vec<RunRow>> {
+        self.read(move |c| sessions::session_runs(c, session, after, limit))
     }
 
     fn stats(&self) -> Read<StoreStats> {

@@ -14,6 +14,7 @@ pub mod log;
 pub mod model;
 pub mod patterns;
 pub mod remote;
+pub mod sessions;
 pub mod setting;
 pub mod sources;
 pub mod values;
@@ -25,13 +26,14 @@ use std::path::Path;
 
 /// Every setting there is, by concern: the one list.
 #[must_use]
-pub fn concerns() -> [Concern; 9] {
+pub fn concerns() -> [Concern; 10] {
     [
         listen::Listen::CONCERN,
         data::Data::CONCERN,
         model::Model::CONCERN,
         calls::Calls::CONCERN,
         patterns::Patterns::CONCERN,
+        sessions::Sessions::CONCERN,
         limits::Limits::CONCERN,
         log::Log::CONCERN,
         remote::Remote::CONCERN,
@@ -52,6 +54,8 @@ pub struct Settings {
     pub calls: calls::Calls,
     /// Defaults of the patterns.
     pub patterns: patterns::Patterns,
+    /// Defaults of sessions.
+    pub sessions: sessions::Sessions,
     /// Bounds of the process.
     pub limits: limits::Limits,
     /// Logs.
@@ -125,6 +129,7 @@ impl Loaded {
                 model: model::Model::read(v)?,
                 calls: calls::Calls::read(v)?,
                 patterns: patterns::Patterns::read(v)?,
+                sessions: sessions::Sessions::read(v)?,
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,
                 agents: self.agents.clone(),

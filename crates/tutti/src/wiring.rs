@@ -18,11 +18,12 @@ use tutti_agents::team::Asking;
 use tutti_app::App;
 use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
-use tutti_engine::driver::{Engine, Options, Ports, Retention, SystemClock};
+use tutti_engine::driver::{Engine, Options, Ports, Recall, Retention, SystemClock};
 use tutti_engine::memory::bus::LocalBus;
+use tutti_engine::session::Window;
 use tutti_server::ServerOptions;
 use tutti_stores::sqlite::SqliteStore;
-use tutti_workflows::{noop, patterns};
+use tutti_workflows::{noop, patterns, recall};
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -134,6 +135,7 @@ fn bounds(settings: &Settings) -> Options {
         submits_max: settings.limits.submits_max,
         calls_max: settings.limits.calls_max,
         retention: retention(&settings.data),
+        recall: Recall(Arc::new(recall::recall)),
         ..Options::default()
     }
 }
@@ -164,6 +166,7 @@ fn application(settings: &Settings, agents: AgentBook) -> tutti_app::Options {
     tutti_app::Options {
         agents,
         iterations_max: settings.patterns.iterations_max,
+        window: Window { messages: settings.sessions.window_messages, tokens: settings.sessions.window_tokens },
         orchestrate_wait: settings.patterns.request_timeout,
         version: env!("CARGO_PKG_VERSION"),
         configuration: BTreeMap::from([("llm".into(), llm.into()), ("store".into(), "default".into())]),

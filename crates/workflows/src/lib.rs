@@ -6,3 +6,4 @@
 pub mod noop;
 pub mod outcome;
 pub mod patterns;
+pub mod recall;

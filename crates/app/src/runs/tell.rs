@@ -1,6 +1,7 @@
 //! Telling a run something: stop, a signal, a person's decision. Durable before it is answered.
 
 use crate::App;
+use crate::approvals::check_input;
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::runs::Run;
@@ -10,10 +11,8 @@ use serde_json::{Value, value::to_raw_value};
 use std::time::Duration;
 use tutti_agents::form::{Errors, Form};
 use tutti_engine::driver::{Message, Sent};
-use tutti_engine::event::Kind;
-use tutti_engine::journal::body::{ApprovalRequested, CancelRequested, Decision, Signal, Verdict};
+use tutti_engine::journal::body::{CancelRequested, Decision, Signal, Verdict};
 use tutti_engine::name::is_name;
-use tutti_engine::run::RunNo;
 
 const NOTE_CHARS_MAX: usize = 2_000;
 
@@ -94,10 +93,12 @@ impl App {
         }
     }
 
-    /// Decides `{approval_id, decision, note?, input?}`; the first decision counts.
+    /// Decides `{approval_id, decision, note?, input?, hash?}`; the first decision counts. An `input` must fit the schema that
+    /// the request carries, a `hash` must be the request's.
     ///
     /// # Errors
-    /// `NotFound`, wrong fields, an approval the run never asked for, or `Conflict` when it is decided or the run has ended.
+    /// `NotFound`, wrong fields, an approval the run never asked for, or `Conflict` when it is decided, the request is
+    /// another, or the run has ended.
     pub async fn approve(&self, caller: &Caller, id: &str, body: &Value) -> Result<Run, Failure> {
         let errors = Errors::default();
         let decision = Form::body(body, &errors).and_then(|form| {
@@ -106,20 +107,29 @@ impl App {
             let decision = form.field("decision").required().choice(&words);
             let note = form.field("note").text(NOTE_CHARS_MAX).map(String::from);
             let input = form.field("input").value().and_then(raw);
+            let hash = form.field("hash").text(100).map(String::from);
             form.no_others();
             let by = Some(caller.user.to_string());
-            Some(Decision { approval_id: approval_id?.into(), decision: decision?, by, note, input })
+            Some((Decision { approval_id: approval_id?.into(), decision: decision?, by, note, input }, hash))
         });
-        let decision = errors.or(decision).map_err(Failure::invalid)?;
+        let (decision, hash) = errors.or(decision).map_err(Failure::invalid)?;
         let row = self.row(caller, id).await?;
         let conflict = |why: &str| Err(Failure::conflict(why).with_run(row.id));
-        match self.approval(row.run, &decision.approval_id).await? {
-            Approval::Unknown => {
-                let why = format!("run {} asked for no approval {:?}", row.id, decision.approval_id);
-                return Err(Failure::not_found(why).with_run(row.id));
+        let Some(found) = self.approval(row.run, &decision.approval_id).await? else {
+            let why = format!("run {} asked for no approval {:?}", row.id, decision.approval_id);
+            return Err(Failure::not_found(why).with_run(row.id));
+        };
+        if found.is_decided {
+            return conflict("this approval is decided already");
+        }
+        if hash.is_some_and(|hash| hash != found.asked.hash) {
+            return conflict("the request has another hash; read it again before you decide");
+        }
+        if decision.decision == Verdict::Approve {
+            let wrong = check_input(&found.asked.request, decision.input.as_deref());
+            if !wrong.is_empty() {
+                return Err(Failure::invalid(wrong));
             }
-            Approval::Decided => return conflict("this approval is decided already"),
-            Approval::Asked => {}
         }
         match self.engine().send(row.run, Message::Approval(decision)).await? {
             Sent::Taken => self.run_of(&row, false).await,
@@ -127,34 +137,6 @@ impl App {
             Sent::Ended => conflict("the run has ended; nothing waits for this decision"),
         }
     }
-
-    async fn approval(&self, run: RunNo, approval_id: &str) -> Result<Approval, Failure> {
-        let mut found = Approval::Unknown;
-        self.each_entry(run, |entry| match entry.kind {
-            Kind::ApprovalRequested => {
-                let asked = serde_json::from_slice::<ApprovalRequested>(&entry.body);
-                if asked.is_ok_and(|a| a.approval_id == approval_id) {
-                    found = Approval::Asked;
-                }
-            }
-            Kind::ApprovalDecided if found == Approval::Asked => {
-                let decided = serde_json::from_slice::<Decision>(&entry.body);
-                if decided.is_ok_and(|d| d.approval_id == approval_id) {
-                    found = Approval::Decided;
-                }
-            }
-            _ => {}
-        })
-        .await?;
-        Ok(found)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Approval {
-    Unknown,
-    Asked,
-    Decided,
 }
 
 /// Reads a body that may be absent.

@@ -8,6 +8,7 @@ mod inbox;
 mod prune;
 mod reads;
 mod reopening;
+mod sessions;
 mod stands;
 mod transitions;
 mod trial;
@@ -51,6 +52,7 @@ pub fn cases() -> Vec<Case> {
         inbox::CASES,
         prune::CASES,
         reads::CASES,
+        sessions::CASES,
         stands::CASES,
         transitions::CASES,
     ];

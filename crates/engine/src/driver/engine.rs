@@ -2,8 +2,10 @@
 
 use crate::driver::calls::Calls;
 use crate::driver::read::{Entry, Events, entries};
+use crate::driver::recall::{Recall, commit, failure};
 use crate::driver::retention;
 use crate::driver::scheduler::{Offers, Scheduler};
+use crate::driver::sessions::Placed;
 use crate::driver::thread::{Announced, Gauge, Mailbox, Shard, Word};
 use crate::event::{Class, Kind};
 use crate::journal::body::{Blocked, CancelRequested, Decision, Ended, Inbox, RunError, Signal};
@@ -69,6 +71,8 @@ pub struct Options {
     pub core: CoreOptions,
     /// What ended runs are kept.
     pub retention: Retention,
+    /// How a run's journal reads as a part of its session.
+    pub recall: Recall,
 }
 
 /// How long ended runs are kept.
@@ -96,6 +100,7 @@ impl Default for Options {
             calls_max: 4_096,
             core: CoreOptions::default(),
             retention: Retention::default(),
+            recall: Recall::default(),
         }
     }
 }
@@ -138,6 +143,12 @@ pub enum SubmitError {
     #[error("this Idempotency-Key was used with another request (run {id})")]
     OnceConflict {
         /// The run of the first request.
+        id: RunId,
+    },
+    /// The session has a run, and this one does not want to wait.
+    #[error("the session is busy with run {id}")]
+    SessionBusy {
+        /// Who holds its lane.
         id: RunId,
     },
     /// The engine is stopping.
@@ -197,14 +208,14 @@ pub struct Health {
     pub is_draining: bool,
 }
 
-struct Inner {
-    ports: Ports,
-    options: Options,
+pub(super) struct Inner {
+    pub ports: Ports,
+    pub options: Options,
     registry: Registry,
-    offers: Offers,
-    shards: Vec<(Mailbox, Arc<Gauge>)>,
-    numbers: Arc<Numbers>,
-    turn: AtomicUsize,
+    pub offers: Offers,
+    pub shards: Vec<(Mailbox, Arc<Gauge>)>,
+    pub numbers: Arc<Numbers>,
+    pub turn: AtomicUsize,
     submits: AtomicUsize,
     is_draining: AtomicBool,
     scheduler: tokio::task::AbortHandle,
@@ -214,11 +225,11 @@ struct Inner {
 /// Durable runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 /// Run numbers: each shard takes those with its own remainder, so a run's shard is known from its number.
-struct Numbers {
+pub(super) struct Numbers {
     next: Vec<AtomicI64>,
 }
 
@@ -229,7 +240,7 @@ impl Numbers {
         Self { next: (0..count).map(|i| AtomicI64::new(base + i)).collect() }
     }
 
-    fn take(&self, shard: usize) -> RunNo {
+    pub fn take(&self, shard: usize) -> RunNo {
         let step = i64::try_from(self.next.len()).unwrap_or(1);
         RunNo(self.next[shard].fetch_add(step, Ordering::Relaxed))
     }
@@ -252,6 +263,7 @@ impl Engine {
     pub async fn start(ports: Ports, registry: Registry, options: Options) -> Result<Self, StartError> {
         let numbers = Arc::new(Numbers::new(ports.store.next_run().await?, options.shards));
         let (offers, notes) = Offers::channel();
+        offers.lanes.fill(ports.store.as_ref(), ports.clock.now()).await?;
         let call_slots = Arc::new(Semaphore::new(options.calls_max));
         let mut shards = Vec::new();
         for index in 0..options.shards {
@@ -314,13 +326,12 @@ impl Engine {
         let _writing = self.admit()?;
         let until = wait.map(|wait| tokio::time::Instant::now() + wait);
         let now = inner.ports.clock.now();
-        let is_later = submit.schedule_at.is_some_and(|at| at > now);
-        let defer = is_later || self.health().live_runs >= inner.options.live_runs_max;
-        let shard = inner.turn.fetch_add(1, Ordering::Relaxed) % inner.shards.len();
-        let run = inner.numbers.take(shard);
         let id = RunId::new(now, inner.ports.clock.random());
+        let is_repeated = self.is_repeated(&submit).await?;
+        // From here to the shard nothing waits: a caller who goes away leaves no place in a lane behind.
+        let Placed { shard, run, defer, ahead } = self.place(&submit, is_repeated, id, now)?;
         let (reply, answer) = oneshot::channel();
-        let start = Box::new(Start { run, id, version, submit, defer });
+        let start = Box::new(Start { run, id, version, submit, defer, ahead });
         let until_end = wait.is_some() && !defer;
         inner.shards[shard].0.send(Word::Start { start, until_end, reply });
         // A run that is waited for announces itself at its end; if that takes too long it was accepted long since.
@@ -431,25 +442,18 @@ impl Engine {
     pub async fn send(&self, run: RunNo, message: Message) -> Result<Sent, StoreError> {
         let item = self.envelope(run, message);
         let transition = Transition { inbox_put: vec![item.clone()], ..Transition::default() };
-        let (tell, told) = oneshot::channel();
-        let done = Box::new(move |receipts: Vec<Receipt>| {
-            let _ = tell.send(receipts.into_iter().next());
-        });
-        self.inner.ports.store.submit(vec![transition], done);
-        match told.await.ok().flatten() {
-            Some(Receipt::Committed) => {
+        match commit(self.inner.ports.store.as_ref(), transition).await {
+            Receipt::Committed => {
                 self.shard_of(run).send(Word::Mail(item));
                 Ok(Sent::Taken)
             }
-            Some(Receipt::Refused(Refusal::Duplicate)) => Ok(Sent::Duplicate),
-            Some(Receipt::Refused(_)) => Ok(Sent::Ended),
-            Some(Receipt::Failed(error)) => Err(error),
-            Some(Receipt::Unknown(why)) => Err(StoreError::Unavailable(why)),
-            None => Err(StoreError::Unavailable("the store has stopped".into())),
+            Receipt::Refused(Refusal::Duplicate) => Ok(Sent::Duplicate),
+            Receipt::Refused(_) => Ok(Sent::Ended),
+            other => Err(failure(other)),
         }
     }
 
-    fn envelope(&self, run: RunNo, message: Message) -> InboxItem {
+    pub(super) fn envelope(&self, run: RunNo, message: Message) -> InboxItem {
         let random = || uuid::Uuid::now_v7().to_string();
         let (kind, dedup, body) = match message {
             Message::Signal { dedup, signal } => {
@@ -541,7 +545,7 @@ impl Engine {
         }
     }
 
-    fn shard_of(&self, run: RunNo) -> &Mailbox {
+    pub(super) fn shard_of(&self, run: RunNo) -> &Mailbox {
         let shards = &self.inner.shards;
         &shards[usize::try_from(run.0).unwrap_or(0) % shards.len()].0
     }

@@ -47,7 +47,7 @@ pub(crate) async fn entries(
     Ok(entries)
 }
 
-fn decode(rows: &[Row], blobs: &[([u8; 32], Bytes)]) -> Result<Vec<Entry>, StoreError> {
+pub(crate) fn decode(rows: &[Row], blobs: &[([u8; 32], Bytes)]) -> Result<Vec<Entry>, StoreError> {
     let mut out = Vec::new();
     for row in rows {
         let frames = decode_part(row.at, row.first, row.last - row.first + 1, &row.body)

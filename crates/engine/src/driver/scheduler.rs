@@ -1,11 +1,14 @@
 //! Which run next: runs without an owner, by rank, as long as there is room. Finds again what a crash left behind.
 
 use crate::driver::engine::{Options, Ports, SubmitError};
-use crate::driver::read::fetch_blobs;
+use crate::driver::lanes::{Lanes, Place};
+use crate::driver::read::{Entry, decode, fetch_blobs};
+use crate::driver::recall::{self, Recall};
 use crate::driver::thread::{AcceptedTx, Announced, Gauge, Mailbox, Word};
 use crate::journal::body::Inbox;
-use crate::ports::store::{OpenRun, StoreError};
+use crate::ports::store::{OpenRun, RunRow, StoreError};
 use crate::run::{RunId, RunNo, Status, Time};
+use crate::session::OnBusy;
 use crate::shard::wire::Adopt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,12 +48,14 @@ pub(crate) struct Offers {
     pub backlog: Arc<AtomicUsize>,
     /// A run has left memory: there is room.
     pub room: Arc<Notify>,
+    /// Who may go on in each session.
+    pub lanes: Arc<Lanes>,
 }
 
 impl Offers {
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<Note>) {
         let (notes, rx) = mpsc::unbounded_channel();
-        (Self { notes, backlog: Arc::default(), room: Arc::default() }, rx)
+        (Self { notes, backlog: Arc::default(), room: Arc::default(), lanes: Arc::default() }, rx)
     }
 
     fn note(&self, note: Note) {
@@ -81,6 +86,20 @@ impl Offers {
     /// A shard has it, or nobody needs it.
     pub fn moved(&self, run: RunNo) {
         self.note(Note::Moved(run));
+    }
+
+    /// A run has ended, or was never born: the next in its session's lane may begin.
+    pub fn left(&self, run: RunNo) {
+        if let Some(next) = self.lanes.left(run) {
+            self.offer(next);
+        }
+    }
+
+    /// A run left memory to wait; it may have said that others need not wait with it.
+    pub fn left_while_waiting(&self, run: RunNo) {
+        if let Some(next) = self.lanes.parked(run) {
+            self.offer(next);
+        }
     }
 
     /// Was this run accepted? Only the store knows.
@@ -177,7 +196,8 @@ impl Scheduler {
                 continue;
             }
             let shard = usize::try_from(run.0).unwrap_or(0) % self.shards.len();
-            tokio::spawn(hand_over(self.ports.clone(), self.offers.clone(), self.shards[shard].0.clone(), run));
+            let (ports, recall) = (self.ports.clone(), self.options.recall.clone());
+            tokio::spawn(hand_over(ports, recall, self.offers.clone(), self.shards[shard].0.clone(), run));
         }
         self.offers.backlog.store(self.queue.len(), Ordering::Relaxed);
     }
@@ -212,6 +232,7 @@ impl Scheduler {
             .into_iter()
             .filter(is_due)
             .filter(|run| !self.ranks.contains_key(&run.run) && !self.moving.contains(&run.run))
+            .filter(|run| self.offers.lanes.place(run.run) != Place::Waits)
             .map(|run| (run.run, run))
             .collect();
         if wanted.is_empty() {
@@ -231,8 +252,8 @@ impl Scheduler {
     }
 }
 
-async fn hand_over(ports: Ports, offers: Offers, shard: Mailbox, run: RunNo) {
-    match look_up(&ports, run).await {
+async fn hand_over(ports: Ports, recall: Recall, offers: Offers, shard: Mailbox, run: RunNo) {
+    match look_up(&ports, &recall, &offers, run).await {
         Ok(Some(adopt)) => return shard.send(Word::Adopt(Box::new(adopt))),
         Ok(None) => {}
         Err(e) => {
@@ -244,25 +265,51 @@ async fn hand_over(ports: Ports, offers: Offers, shard: Mailbox, run: RunNo) {
 }
 
 /// Everything about a run, if it needs a worker now.
-async fn look_up(ports: &Ports, run: RunNo) -> Result<Option<Adopt>, StoreError> {
+async fn look_up(ports: &Ports, recall: &Recall, offers: &Offers, run: RunNo) -> Result<Option<Adopt>, StoreError> {
     let Some(row) = ports.store.run(run).await? else { return Ok(None) };
     if row.status.is_terminal() {
+        offers.left(run);
         return Ok(None);
     }
     let inbox = ports.store.inbox(run).await?;
     let is_due = row.due_at.is_some_and(|at| at <= ports.clock.now());
+    let is_cancelled = inbox.iter().any(|m| m.kind == Inbox::Cancel as u8);
     let is_wanted = match row.status {
         Status::Running => true,
         // Before its time only a cancel concerns it.
-        Status::Queued => is_due || row.due_at.is_none() || inbox.iter().any(|m| m.kind == Inbox::Cancel as u8),
+        Status::Queued => is_due || row.due_at.is_none() || is_cancelled,
         _ => is_due || !inbox.is_empty(),
     };
-    if !is_wanted {
+    // A cancel does not wait in line.
+    if !is_wanted || (!is_cancelled && offers.lanes.place(run) == Place::Waits) {
         return Ok(None);
     }
     let rows = ports.store.journal(run, 0, u32::MAX).await?;
     let blobs = fetch_blobs(ports.store.as_ref(), &rows).await?;
-    Ok(Some(Adopt { row, rows, blobs, inbox }))
+    let mut recalled = None;
+    if row.session.is_some() && row.parent.is_none() {
+        let journal = decode(&rows, &blobs)?;
+        if !is_cancelled && waits_in_line(offers, &row, &journal) {
+            return Ok(None);
+        }
+        recalled = recall::recalled(ports, recall, &row, &journal).await?;
+    }
+    Ok(Some(Adopt { row, rows, blobs, inbox, recalled }))
+}
+
+/// Whether a run of a session has to wait for its lane. One that is not in the table enters it, unless it shares its session.
+fn waits_in_line(offers: &Offers, row: &RunRow, journal: &[Entry]) -> bool {
+    let place = match offers.lanes.place(row.run) {
+        Place::Unknown => {
+            let terms = recall::queued(journal).map(|queued| queued.terms).unwrap_or_default();
+            if terms.on_busy == OnBusy::Parallel {
+                return false;
+            }
+            offers.lanes.enter_again(row, terms)
+        }
+        known => known,
+    };
+    place == Place::Waits
 }
 
 async fn verify(ports: Ports, offers: Offers, run: RunNo, id: RunId, reply: AcceptedTx) {
@@ -271,7 +318,10 @@ async fn verify(ports: Ports, offers: Offers, run: RunNo, id: RunId, reply: Acce
             offers.offer(run);
             Ok(Announced::Accepted { run, status: row.status, end: None })
         }
-        Ok(None) => Err(SubmitError::Store(StoreError::Unavailable("the run was not written".into()))),
+        Ok(None) => {
+            offers.left(run);
+            Err(SubmitError::Store(StoreError::Unavailable("the run was not written".into())))
+        }
         Err(e) => Err(SubmitError::Store(e)),
     };
     let _ = reply.send(answer);

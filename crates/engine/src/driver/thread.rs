@@ -230,6 +230,7 @@ impl Shard {
             Output::Mail(run) => self.offers.offer(run),
             Output::Lost { run, why } => self.lost(run, &why),
             Output::Repeated { run, earlier, id, same } => {
+                self.offers.left(run);
                 let answer = if same {
                     Ok(Announced::Earlier { run: earlier, id })
                 } else {
@@ -237,7 +238,10 @@ impl Shard {
                 };
                 self.answer(run, answer);
             }
-            Output::NotBorn(run, error) => self.answer(run, Err(error.into())),
+            Output::NotBorn(run, error) => {
+                self.offers.left(run);
+                self.answer(run, Err(error.into()));
+            }
         }
     }
 
@@ -253,6 +257,7 @@ impl Shard {
             }
             Leave::Ended(end) => {
                 let end = *end;
+                self.offers.left(end.run);
                 for waiter in self.waiters.remove(&end.run).unwrap_or_default() {
                     let _ = waiter.send((end.status, end.ended.clone()));
                 }
@@ -261,6 +266,7 @@ impl Shard {
                 self.answer(end.run, Ok(announced));
             }
             Leave::Parked(run, due) => {
+                self.offers.left_while_waiting(run);
                 self.unfinished(run, Status::Waiting);
                 self.offers.parked(due);
             }

@@ -3,6 +3,7 @@
 use crate::activity::{ActivityError, Effect};
 use crate::ledger::{Amounts, Limits, Share};
 use crate::run::{Owner, RunId, RunNo, Status, Time};
+use crate::session::Terms;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -42,6 +43,12 @@ pub struct Queued {
     /// Not to be started before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule_at: Option<Time>,
+    /// How it takes part in its session.
+    #[serde(default, skip_serializing_if = "Terms::is_default")]
+    pub terms: Terms,
+    /// Runs of its session whose turns, if they wrote one, are taken back when this one begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<RunNo>,
     /// The most that the run and its children may spend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Limits>,
@@ -77,6 +84,18 @@ pub struct Parent {
     /// How many generations above.
     #[serde(default)]
     pub depth: u32,
+}
+
+/// `engine.session`: every later replay reads exactly these turns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRead {
+    /// The session's newest turn when the run began; 0 for none.
+    pub head: u32,
+    /// The oldest turn it reads; `head + 1` when it reads none.
+    pub from: u32,
+    /// Turns in between that it does not read: they were taken back, or are past the time that runs are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<u32>,
 }
 
 /// `engine.claimed`.

@@ -1,10 +1,12 @@
 //! A store in memory that knows the difference between submitted and durable, so that the simulation can crash between.
 
+use crate::memory::sessions::Sessions;
 use crate::ports::store::{
-    Append, Birth, Done, Fence, InboxItem, ListRuns, OpenRun, Prune, Read, Receipt, Refusal, Row, RunRow, Stand, Store,
-    StoreError, StoreStats, Transition,
+    Append, Birth, Done, Fence, InboxItem, ListRuns, ListSessions, ListTurns, OpenRun, Prune, Read, Receipt, Refusal,
+    Row, RunRow, Stand, Store, StoreError, StoreStats, Transition,
 };
-use crate::run::{Once, RunId, RunNo, Status, Time};
+use crate::run::{Once, Owner, RunId, RunNo, Status, Time};
+use crate::session::{SessionNo, SessionRow, TurnRow};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,9 @@ pub struct Disk {
     inbox: BTreeMap<(RunNo, String), Message>,
     blobs: BTreeMap<[u8; 32], Bytes>,
     blob_refs: BTreeSet<(RunNo, [u8; 32])>,
+    sessions: Sessions,
+    /// Open approvals, of runs that have any.
+    asks: BTreeMap<RunNo, u32>,
     run_last: i64,
     arrivals: u64,
 }
@@ -93,6 +98,15 @@ impl Disk {
         open.into_iter().map(|m| m.item.clone()).collect()
     }
 
+    /// The turn that a run wrote: its session's name and the turn's number.
+    #[must_use]
+    pub fn turn_of(&self, run: RunNo) -> Option<(String, u32)> {
+        let row = self.sessions.row(self.sessions.of(run)?)?;
+        let all = ListTurns { session: row.no, from: 0, to: u32::MAX, voids: true, limit: u32::MAX };
+        let (n, ..) = self.sessions.turns(&all).into_iter().find(|(_, of, _)| *of == run)?;
+        Some((row.id, n))
+    }
+
     /// Blobs by hash.
     #[must_use]
     pub fn blob(&self, hash: &[u8; 32]) -> Option<Bytes> {
@@ -123,11 +137,15 @@ impl Disk {
         if let Err(refusal) = self.check(&transition) {
             return Receipt::Refused(refusal);
         }
-        let nothing_else = transition.appends.is_empty() && transition.inbox_done.is_empty();
+        let nothing_else =
+            transition.appends.is_empty() && transition.inbox_done.is_empty() && transition.session_drop.is_none();
         let lone_put = nothing_else && transition.inbox_put.len() == 1;
         let stands: Vec<_> = transition.appends.iter().filter_map(|a| Some((a.run, a.stand?))).collect();
         for append in transition.appends {
             self.append(append);
+        }
+        if let Some(session) = transition.session_drop {
+            self.sessions.drop_session(session);
         }
         for (run, dedup) in transition.inbox_done {
             if let Some(message) = self.inbox.get_mut(&(run, dedup)) {
@@ -138,6 +156,16 @@ impl Disk {
         for (run, stand) in stands {
             self.stand(run, stand);
         }
+        for turn in transition.turns {
+            self.sessions.turn(turn);
+        }
+        for run in transition.voids {
+            self.sessions.take_back(run);
+        }
+        for (run, asks) in transition.asks {
+            self.asks.insert(run, asks);
+        }
+        self.asks.retain(|_, asks| *asks > 0);
         for item in transition.inbox_put {
             if let Err(refusal) = self.put(item)
                 && lone_put
@@ -149,6 +177,9 @@ impl Disk {
     }
 
     fn check(&self, transition: &Transition) -> Result<(), Refusal> {
+        if transition.session_drop.is_some_and(|session| !self.sessions.has(session)) {
+            return Err(Refusal::Gone);
+        }
         let mut heads: BTreeMap<RunNo, (u32, u32, u32)> = BTreeMap::new();
         let mut born: Vec<(RunNo, &Birth)> = Vec::new();
         for append in &transition.appends {
@@ -202,6 +233,9 @@ impl Disk {
                 }
                 self.ids.insert(birth.id, run);
                 self.run_last = self.run_last.max(run.0);
+                if let Some(session) = birth.session.as_deref().filter(|_| birth.parent.is_none()) {
+                    self.sessions.born(run, &birth.owner, session, at);
+                }
                 let row = RunRow {
                     run,
                     id: birth.id,
@@ -270,6 +304,9 @@ impl Disk {
             self.ids.remove(&row.id);
         }
         self.rows.retain(|(r, _), _| *r != run);
+        let runs = &self.runs;
+        self.sessions.pruned(run, |run| runs.get(&run).is_some_and(|r| r.status.is_open()));
+        self.asks.remove(&run);
         self.inbox.retain(|(r, _), _| *r != run);
         self.once.retain(|_, (r, ..)| *r != run);
         self.blob_refs.retain(|(r, _)| *r != run);
@@ -355,8 +392,43 @@ impl Store for MemoryStore {
                     && query.status.is_none_or(|s| s == r.status)
                     && query.workflow.as_ref().is_none_or(|w| *w == r.workflow)
                     && query.before.is_none_or(|b| r.run < b)
+                    && (!query.asking || d.asks.contains_key(&r.run))
             };
             Ok(d.runs.values().rev().filter(fits).take(query.limit as usize).cloned().collect())
+        })
+    }
+
+    fn born_with(&self, scope: [u8; 16]) -> Read<Option<(RunNo, RunId, [u8; 16])>> {
+        self.read(|d| Ok(d.once.get(&scope).copied()))
+    }
+
+    fn session(&self, owner: Owner, id: String) -> Read<Option<SessionRow>> {
+        self.read(|d| Ok(d.sessions.named(owner, id)))
+    }
+
+    fn session_of(&self, run: RunNo) -> Read<Option<SessionRow>> {
+        self.read(|d| Ok(d.sessions.of(run).and_then(|no| d.sessions.row(no))))
+    }
+
+    fn sessions(&self, query: ListSessions) -> Read<Vec<SessionRow>> {
+        self.read(|d| Ok(d.sessions.list(&query)))
+    }
+
+    fn turns(&self, query: ListTurns) -> Read<Vec<TurnRow>> {
+        self.read(|d| {
+            let row = |(n, run, is_void): (u32, RunNo, bool)| {
+                let of = d.runs.get(&run)?;
+                Some(TurnRow { n, run, id: of.id, at: of.ended_at.unwrap_or_default(), is_void })
+            };
+            Ok(d.sessions.turns(&query).into_iter().filter_map(row).collect())
+        })
+    }
+
+    fn session_runs(&self, session: Option<SessionNo>, after: RunNo, limit: u32) -> Read<Vec<RunRow>> {
+        self.read(|d| {
+            let of = |r: &&RunRow| d.sessions.of(r.run).is_some_and(|no| session.is_none_or(|wanted| wanted == no));
+            let open = d.runs.values().filter(|r| r.run > after && r.status.is_open()).filter(of);
+            Ok(open.take(limit as usize).cloned().collect())
         })
     }
 

@@ -9,6 +9,7 @@
 //! so two owners cannot both extend a journal, and no lock or isolation level above READ COMMITTED is needed.
 
 use crate::run::{Once, Owner, RunId, RunNo, Status, Time};
+use crate::session::{SessionNo, SessionRow, TurnRow};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -27,7 +28,7 @@ pub struct Birth {
     pub priority: u8,
     /// The parent, for child runs.
     pub parent: Option<RunNo>,
-    /// The conversation it belongs to.
+    /// The conversation it belongs to. A run without a parent opens it for its owner where it is not there yet.
     pub session: Option<String>,
     /// The client's once-only key: a second birth with the same scope is refused as [`Refusal::Repeated`].
     pub once: Option<Once>,
@@ -115,6 +116,25 @@ pub struct Transition {
     pub inbox_put: Vec<InboxItem>,
     /// Messages that were moved into the journal by this transition's appends, whose fences cover them.
     pub inbox_done: Vec<(RunNo, String)>,
+    /// Completed runs whose sessions grow by a turn, in this order. A run without a session, whose session was removed, or
+    /// that has its turn, adds none.
+    pub turns: Vec<Turn>,
+    /// Runs whose turn, if they have one, is taken back.
+    pub voids: Vec<RunNo>,
+    /// A session to remove with its turns; runs and journals stay. One that is not there refuses the transition as
+    /// [`Refusal::Gone`].
+    pub session_drop: Option<SessionNo>,
+    /// How many approvals a run waits for, where that number changed; covered by the fences of this transition's appends.
+    pub asks: Vec<(RunNo, u32)>,
+}
+
+/// A turn to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// The run that completed.
+    pub run: RunNo,
+    /// When.
+    pub at: Time,
 }
 
 /// Why a transition was refused.
@@ -241,8 +261,36 @@ pub struct ListRuns {
     pub status: Option<Status>,
     /// Only of this workflow.
     pub workflow: Option<String>,
+    /// Only those that wait for an approval.
+    pub asking: bool,
     /// Only older than this run.
     pub before: Option<RunNo>,
+    /// Most rows.
+    pub limit: u32,
+}
+
+/// A page of one owner's sessions, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListSessions {
+    /// Whose.
+    pub owner: Owner,
+    /// Only opened before this one.
+    pub before: Option<SessionNo>,
+    /// Most rows.
+    pub limit: u32,
+}
+
+/// Turns of one session, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListTurns {
+    /// The session.
+    pub session: SessionNo,
+    /// From this number on.
+    pub from: u32,
+    /// Up to this number.
+    pub to: u32,
+    /// Those that were taken back as well.
+    pub voids: bool,
     /// Most rows.
     pub limit: u32,
 }
@@ -300,9 +348,22 @@ pub trait Store: Send + Sync {
     fn next_due(&self, now: Time) -> Read<Option<Time>>;
     /// A page of runs, newest first.
     fn list(&self, query: ListRuns) -> Read<Vec<RunRow>>;
+    /// The run that was born with a once-scope, and the hash of its request.
+    fn born_with(&self, scope: [u8; 16]) -> Read<Option<(RunNo, RunId, [u8; 16])>>;
+    /// An owner's session by its name.
+    fn session(&self, owner: Owner, id: String) -> Read<Option<SessionRow>>;
+    /// The session that a run was born into, unless it was removed since.
+    fn session_of(&self, run: RunNo) -> Read<Option<SessionRow>>;
+    /// A page of sessions, newest first.
+    fn sessions(&self, query: ListSessions) -> Read<Vec<SessionRow>>;
+    /// Turns, newest first. The work does not grow with the turns that are not asked for.
+    fn turns(&self, query: ListTurns) -> Read<Vec<TurnRow>>;
+    /// Queued, running and waiting runs that were born into a session (or, without one, into any), after `after`, by number.
+    fn session_runs(&self, session: Option<SessionNo>, after: RunNo, limit: u32) -> Read<Vec<RunRow>>;
     /// Counts.
     fn stats(&self) -> Read<StoreStats>;
-    /// Remove (or count) one chunk of ended runs with all that hangs on them; answers how many.
+    /// Remove (or count) one chunk of ended runs with all that hangs on them, their turns too, and sessions that have neither
+    /// turns nor open runs left; answers how many runs.
     fn prune(&self, prune: Prune) -> Read<u64>;
     /// Write and read something: is the store able to accept work?
     fn probe(&self) -> Read<()>;

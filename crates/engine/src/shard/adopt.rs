@@ -9,10 +9,11 @@ use crate::journal::{Frame, decode_row};
 use crate::name::Key;
 use crate::ports::store::{Row, RunRow, Stand};
 use crate::run::{RunNo, Status, Time};
+use crate::session::Terms;
 use crate::shard::core::Env;
 use crate::shard::gate::Gate;
 use crate::shard::live::{Claim, Live, NextFence, Phase, Polled};
-use crate::shard::wire::Adopt;
+use crate::shard::wire::{Adopt, Recalled};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -78,7 +79,7 @@ fn abnormal_ends(frames: &[Frame]) -> u32 {
 impl Live {
     /// Writes the claim. Nothing is polled before it is durable, so that the count of abnormal ends cannot be lost.
     pub fn claim(env: &Env, adopt: Adopt) -> Self {
-        let Adopt { row, rows, blobs, inbox } = adopt;
+        let Adopt { row, rows, blobs, inbox, recalled } = adopt;
         let mut history = read(&rows, &blobs);
         let head = rows.last();
         let queued = history
@@ -104,7 +105,11 @@ impl Live {
             cell.next_seq = durable + 1;
             cell.clock = history.frames.first().map_or(env.now, |f| f.at);
         }
+        live.asks = None;
         live.push(Kind::EngineClaimed, "", json(&Claimed { epoch: live.epoch, abnormal }));
+        if let Some(recalled) = recalled {
+            live.remember(&history.frames, recalled);
+        }
         if !history.frames.iter().any(|f| f.kind == Kind::RunStarted) {
             live.push(Kind::RunStarted, "", Bytes::new());
         }
@@ -117,6 +122,17 @@ impl Live {
         }
         live.phase = Phase::Claiming(Box::new(Claim { frames: history.frames, inbox }));
         live
+    }
+
+    /// Takes what was said before; the first owner notes which turns these are, in the row of its claim.
+    fn remember(&self, frames: &[Frame], recalled: Recalled) {
+        if !frames.iter().any(|f| f.kind == Kind::EngineSession) {
+            self.push(Kind::EngineSession, "", json(&recalled.read));
+        }
+        if recalled.is_torn {
+            self.fault("erased", "turns of its session that it depends on were removed".into());
+        }
+        self.shared.borrow_mut().history = recalled.said.into();
     }
 
     fn fault(&self, reason: &str, message: String) {
@@ -388,6 +404,8 @@ fn stand_in(row: &RunRow) -> Queued {
         owner: row.owner.clone(),
         priority: row.priority,
         schedule_at: None,
+        terms: Terms::default(),
+        replaces: Vec::new(),
         budget: None,
     }
 }
@@ -415,7 +433,7 @@ pub fn rehearse(
         out: Vec::new(),
         births: Vec::new(),
     };
-    let mut live = Live::claim(&env, Adopt { row, rows, blobs, inbox: Vec::new() });
+    let mut live = Live::claim(&env, Adopt { row, rows, blobs, inbox: Vec::new(), recalled: None });
     let Phase::Claiming(claim) = std::mem::replace(&mut live.phase, Phase::Running) else { return Ok(None) };
     let frames = claim.frames.into_iter().filter(|f| f.kind.class() != Class::Terminal).collect();
     live.replay(&mut env, Claim { frames, inbox: Vec::new() });

@@ -3,8 +3,9 @@
 use crate::journal::body::{Parent, Queued};
 use crate::journal::encode_row;
 use crate::journal::frame::{BODY_INLINE_BYTES_MAX, Body};
-use crate::ports::store::{Append, Birth, Blob, Fence, InboxItem, Receipt, Refusal, Stand, Transition};
+use crate::ports::store::{Append, Birth, Blob, Fence, InboxItem, Receipt, Refusal, Stand, Transition, Turn};
 use crate::run::{Once, RunId, RunNo, Status, Time};
+use crate::session::{OnBusy, Terms};
 use crate::shard::gate::Gate;
 use crate::shard::live::{Live, NextFence, Phase};
 use crate::shard::wire::{Batch, Input, Leave, Output, Start};
@@ -182,7 +183,7 @@ impl Core {
     }
 
     fn start(&mut self, start: Start) {
-        let Start { run, id, version, submit, defer } = start;
+        let Start { run, id, version, submit, defer, ahead } = start;
         let now = self.env.now;
         let queued = Rc::new(Queued {
             run_id: id,
@@ -197,9 +198,14 @@ impl Core {
             owner: submit.owner,
             priority: submit.priority,
             schedule_at: submit.schedule_at,
+            terms: submit.terms,
+            replaces: if submit.terms.on_busy == OnBusy::Rollback { ahead.clone() } else { Vec::new() },
             budget: submit.budget,
         });
         let mut live = Live::born(&self.env, run, queued, submit.once);
+        for run in ahead {
+            live.cancel_run(run, "a later run of its session took its place");
+        }
         if defer {
             live.epoch = 0;
             live.phase = Phase::Over;
@@ -372,6 +378,8 @@ impl Live {
             owner: mine.owner.clone(),
             priority: mine.priority,
             schedule_at: None,
+            terms: Terms::default(),
+            replaces: Vec::new(),
             budget,
         });
         let mut child = Self::born(env, run, queued, None);
@@ -392,6 +400,7 @@ impl Live {
         if frames.is_empty() {
             return;
         }
+        self.write_standing(now, transition);
         let blobs = spill(&mut frames);
         let first = self.appended + 1;
         let last = self.appended + u32::try_from(frames.len()).unwrap_or(u32::MAX);
@@ -420,6 +429,27 @@ impl Live {
         self.chain = row.chain;
         self.prev = first;
         self.appended = last;
+    }
+}
+
+impl Live {
+    /// What a row brings along: the session's turn, and how many approvals are open now.
+    fn write_standing(&mut self, now: Time, transition: &mut Transition) {
+        let status = self.stand.map(|stand| stand.status);
+        // Only whole turns: a run that did not complete adds none. Children are part of their root's turn.
+        if status == Some(Status::Completed) && self.queued.session_id.is_some() && self.queued.parent.is_none() {
+            transition.turns.push(Turn { run: self.no, at: now });
+        }
+        // Before it is replayed nobody knows what it waits for.
+        if matches!(self.phase, Phase::Claiming(_)) {
+            return;
+        }
+        let is_over = status.is_some_and(|status| !status.is_open());
+        let asks = if is_over { 0 } else { self.open_approvals() };
+        if self.asks != Some(asks) {
+            self.asks = Some(asks);
+            transition.asks.push((self.no, asks));
+        }
     }
 }
 

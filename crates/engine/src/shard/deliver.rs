@@ -127,7 +127,7 @@ impl Live {
     fn dropped(&mut self, env: &mut Env, key: &Key, what: What) {
         match what {
             What::Call(call) if call.in_flight => env.out.push(Output::Abort(self.attempt_id(key, call.attempt))),
-            What::Child { run, .. } => self.cancel_child(run, "its parent no longer waits for it"),
+            What::Child { run, .. } => self.cancel_run(run, "its parent no longer waits for it"),
             _ => {}
         }
     }
@@ -136,7 +136,8 @@ impl Live {
         AttemptId { run: self.no, epoch: self.epoch, key: key.into(), attempt }
     }
 
-    pub fn cancel_child(&mut self, run: RunNo, reason: &str) {
+    /// Sends a cancel with the next row.
+    pub fn cancel_run(&mut self, run: RunNo, reason: &str) {
         let body = json(&CancelRequested { by: format!("run {}", self.id), reason: Some(reason.into()) });
         self.inbox_put.push(InboxItem { run, dedup: "cancel".into(), kind: Inbox::Cancel as u8, body });
     }
@@ -362,6 +363,13 @@ impl Live {
             self.shared.borrow().slots.get(key).map(|s| (&s.what, s.given.is_none())),
             Some((What::Approval { .. }, true))
         )
+    }
+
+    /// Approvals that a person has yet to decide.
+    pub fn open_approvals(&self) -> u32 {
+        let cell = self.shared.borrow();
+        let open = cell.slots.values().filter(|s| s.given.is_none() && matches!(s.what, What::Approval { .. }));
+        u32::try_from(open.count()).unwrap_or(u32::MAX)
     }
 
     /// Gives a signal to the first who waits for its name, or keeps it.

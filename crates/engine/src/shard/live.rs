@@ -74,6 +74,8 @@ pub(crate) struct Live {
     pub gate: Gate<Leave>,
     /// The stand to write with the next row.
     pub stand: Option<Stand>,
+    /// Open approvals as the store knows them; `None` where nobody has looked yet.
+    pub asks: Option<u32>,
     /// Messages moved into the journal since the last row.
     pub inbox_done: Vec<String>,
     /// Messages to others that go out with the next row.
@@ -124,6 +126,7 @@ impl Live {
             fault: None,
             closing: false,
             draws: 0,
+            history: Rc::from([]),
             ledger: crate::ledger::Ledger::new(queued.budget),
             numbers,
         };
@@ -141,6 +144,7 @@ impl Live {
             fence: NextFence::After,
             gate,
             stand: None,
+            asks: Some(0),
             inbox_done: Vec::new(),
             inbox_put: Vec::new(),
             seen: BTreeSet::new(),

@@ -19,7 +19,7 @@ impl Live {
         self.drop_root();
         self.abort_all(env);
         for (_, run) in self.open_children() {
-            self.cancel_child(run, "its parent has ended");
+            self.cancel_run(run, "its parent has ended");
         }
         let (status, ended) = match result {
             Ok(output) => (Status::Completed, Ended { output: Some(raw(&output)), error: None }),
@@ -59,7 +59,7 @@ impl Live {
         self.abort_all(env);
         let children = self.open_children();
         for (_, run) in children.iter().filter(|_| tells_children) {
-            self.cancel_child(*run, "its parent was stopped");
+            self.cancel_run(*run, "its parent was stopped");
         }
         let children = children.into_iter().map(|(key, _)| key).collect();
         self.phase = Phase::Stopping(Stop { status, calls, children });

@@ -1,9 +1,10 @@
 //! What goes into a shard and what comes out of it.
 
 use crate::activity::{Outcome, Request};
-use crate::journal::body::Ended;
+use crate::journal::body::{Ended, SessionRead};
 use crate::ports::store::{InboxItem, Receipt, Row, RunRow, StoreError, Transition};
 use crate::run::{RunId, RunNo, Status, Submit, Time};
+use crate::session::Said;
 use crate::shard::gate::Durable;
 use bytes::Bytes;
 
@@ -20,6 +21,19 @@ pub struct Start {
     pub submit: Submit,
     /// Write it without an owner: there is no room, or it is scheduled for later.
     pub defer: bool,
+    /// Runs of its session that are cancelled with its birth.
+    pub ahead: Vec<RunNo>,
+}
+
+/// What a run reads of its session.
+#[derive(Debug, Clone, Default)]
+pub struct Recalled {
+    /// Which turns.
+    pub read: SessionRead,
+    /// What was said in them, oldest first.
+    pub said: Vec<Said>,
+    /// Turns that the run has read before are gone: it cannot be replayed.
+    pub is_torn: bool,
 }
 
 /// A run read back from the store.
@@ -33,6 +47,8 @@ pub struct Adopt {
     pub blobs: Vec<([u8; 32], Bytes)>,
     /// Its inbox.
     pub inbox: Vec<InboxItem>,
+    /// What it reads of its session, if it has one.
+    pub recalled: Option<Recalled>,
 }
 
 /// An attempt's identity: a late word about another attempt or another owner's attempt is ignored.

@@ -63,6 +63,18 @@ pub(crate) fn cancel(run: RunNo) -> InboxItem {
     InboxItem { run, dedup: "cancel".into(), kind: Inbox::Cancel as u8, body }
 }
 
+/// A session has a turn of exactly those runs that completed in it, children left out: no half turns.
+pub(crate) fn turn(row: &RunRow, turn: Option<(String, u32)>) -> Result<(), Violation> {
+    let is_due = row.status == Status::Completed && row.parent.is_none();
+    let due = row.session.as_deref().filter(|_| is_due);
+    if due == turn.as_ref().map(|(session, _)| session.as_str()) {
+        return Ok(());
+    }
+    let what =
+        format!("run {} ended {} in session {:?} with turn {turn:?}", row.run.0, row.status.as_str(), row.session);
+    Err(Violation::new("no half turns", what))
+}
+
 /// What must hold of every ended run's journal.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ fn a_held_run_that_is_offered_takes_its_messages() {
     let mut core = Core::new(registry(), options, numbers);
     let (mut disk, now, run) = (Disk::default(), Time(1_700_000_000_000), RunNo(1));
     let submit = Submit::new("patient", Bytes::from_static(b"null"));
-    let start = Start { run, id: RunId::new(now, [1; 10]), version: 1, submit, defer: false };
+    let start = Start { run, id: RunId::new(now, [1; 10]), version: 1, submit, defer: false, ahead: Vec::new() };
     core.handle(Input::Start(Box::new(start)), now);
     let mut settle = |core: &mut Core| {
         while let Some(batch) = core.flush() {
@@ -41,7 +41,13 @@ fn a_held_run_that_is_offered_takes_its_messages() {
     let body = serde_json::to_vec(&Signal { name: "word".into(), payload }).unwrap();
     let item = InboxItem { run, dedup: "signal:word:1".into(), kind: Inbox::Signal as u8, body: body.into() };
     for _ in 0..2 {
-        let adopt = Adopt { row: row.clone(), rows: rows.clone(), blobs: Vec::new(), inbox: vec![item.clone()] };
+        let adopt = Adopt {
+            row: row.clone(),
+            rows: rows.clone(),
+            blobs: Vec::new(),
+            inbox: vec![item.clone()],
+            recalled: None,
+        };
         core.handle(Input::Adopt(Box::new(adopt)), now);
     }
     let (_, _, kinds) = settle(&mut core);

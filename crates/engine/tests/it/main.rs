@@ -6,4 +6,5 @@ mod budget;
 mod conformance;
 mod core;
 mod driver;
+mod sessions;
 mod simulation;

@@ -37,9 +37,11 @@ fn story(seed: u64, faults: Faults, crash_at: Option<u64>, broken_gate: bool) ->
     streamed.stream = true;
     let mut bounded = submit("chain", "5");
     bounded.timeout_ms = Some(200);
+    let talk = |submit: Submit| Submit { session: Some("talk".into()), ..submit };
+    let (streamed, bounded) = (talk(streamed), talk(bounded));
     Story {
         seed,
-        runs: vec![submit("chain", "4"), submit("everything", "3"), submit("patient", "null"), streamed, bounded],
+        runs: vec![submit("chain", "4"), talk(submit("everything", "3")), submit("patient", "null"), streamed, bounded],
         faults,
         crash_at,
         core: CoreOptions { broken_gate, abnormal_max: 1_000, ..CoreOptions::default() },

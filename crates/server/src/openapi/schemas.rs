@@ -23,6 +23,8 @@ fn requests(app: &App) -> Value {
                 "workflow": {"type": "string", "description": "One of GET /v1/workflows."},
                 "input": {"description": "What the workflow takes; for a pattern {input, agents, options}."},
                 "session_id": {"type": "string", "minLength": 1, "maxLength": 200},
+                "on_busy": App::on_busy_schema(),
+                "session": App::session_schema(),
                 "priority": {"type": "integer", "minimum": 0, "maximum": 9, "default": 5, "description": "9 first."},
                 "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "description": "The whole run's time."},
                 "schedule_at": {"type": "string", "format": "date-time", "description": "Do not start before."}
@@ -44,16 +46,14 @@ fn requests(app: &App) -> Value {
                 "approval_id": {"type": "string", "description": "From the approval.requested event."},
                 "decision": {"type": "string", "enum": ["approve", "reject"]},
                 "note": {"type": "string"},
-                "input": {"description": "Data for whoever asked."}
+                "input": {"description": "Data for whoever asked; must fit the request's `schema`, where it has one."},
+                "hash": {"type": "string", "description": "The hash of the request that was read; another one is 409."}
             }
         }
     })
 }
 
 fn answers() -> Value {
-    let run = schema("Run");
-    let page = json!({"type": "object", "required": ["items", "next_cursor"], "properties": {
-        "items": {"type": "array", "items": run}, "next_cursor": {"type": ["string", "null"]}}});
     let step = json!({
         "type": "object", "required": ["agent", "input", "output", "took_ms", "usage"],
         "properties": {
@@ -79,7 +79,7 @@ fn answers() -> Value {
             }
         },
         "Run": run_schema(),
-        "RunPage": page,
+        "RunPage": paged("Run"),
         "Orchestration": {
             "type": "object",
             "required": ["run_id", "session_id", "pattern", "status", "output", "steps", "usage", "iterations", "stopped_by"],
@@ -88,6 +88,39 @@ fn answers() -> Value {
                 "status": schema("Status"), "output": {"description": "The team's answer."},
                 "steps": {"type": "array", "items": step}, "usage": schema("Usage"),
                 "iterations": {"type": "integer"}, "stopped_by": {"type": "string"}, "error": schema("RunError")
+            }
+        },
+        "SessionPage": paged("SessionItem"),
+        "SessionItem": session_item(),
+        "Session": {"allOf": [schema("SessionItem"), {
+            "type": "object", "required": ["messages", "next_cursor"],
+            "properties": {
+                "messages": {"type": "array", "items": schema("Message")}, "next_cursor": {"type": ["string", "null"]}
+            }
+        }]},
+        "Message": {
+            "type": "object", "required": ["role", "content", "at", "run_id"],
+            "properties": {
+                "role": {"type": "string", "enum": ["user", "assistant"]}, "agent": {"type": "string"},
+                "content": {"type": "string"}, "at": time(), "run_id": uuid()
+            }
+        },
+        "SessionContext": {
+            "type": "object", "required": ["session_id", "window", "turns", "tokens", "messages"],
+            "properties": {
+                "session_id": {"type": "string"}, "window": {"type": "object"}, "turns": {"type": "object"},
+                "tokens": {"type": "integer"}, "messages": {"type": "array", "items": schema("Message")}
+            }
+        },
+        "ApprovalPage": paged("Approval"),
+        "Approval": {
+            "type": "object",
+            "required": ["approval_id", "run_id", "workflow", "requested_at", "deadline", "request", "hash"],
+            "properties": {
+                "approval_id": {"type": "string"}, "run_id": uuid(), "workflow": {"type": "string"},
+                "session_id": {"type": "string"}, "requested_at": time(),
+                "deadline": {"type": ["string", "null"], "format": "date-time"}, "request": {},
+                "hash": {"type": "string"}
             }
         },
         "Signalled": {
@@ -103,6 +136,24 @@ fn answers() -> Value {
                 "version": {"type": "string"}, "timestamp": time(), "parts": {"type": "object"},
                 "configuration": {"type": "object", "additionalProperties": {"type": "string"}}
             }
+        }
+    })
+}
+
+/// A page of a list.
+fn paged(item: &str) -> Value {
+    json!({"type": "object", "required": ["items", "next_cursor"], "properties": {
+        "items": {"type": "array", "items": schema(item)}, "next_cursor": {"type": ["string", "null"]}}})
+}
+
+fn session_item() -> Value {
+    json!({
+        "type": "object", "required": ["session_id", "user_id", "state", "created_at", "updated_at"],
+        "properties": {
+            "session_id": {"type": "string"}, "user_id": {"type": "string"},
+            "state": {"type": "string", "enum": ["idle", "busy", "waiting"]},
+            "run_id": {"type": "string", "format": "uuid", "description": "The run that holds the session's lane."},
+            "created_at": time(), "updated_at": time()
         }
     })
 }

@@ -24,7 +24,9 @@ pub async fn api(State(shared): State<Shared>) -> Answer {
             "patterns": "/patterns",
             "orchestrate": "/orchestrate",
             "workflows": "/v1/workflows",
-            "runs": "/v1/runs"
+            "runs": "/v1/runs",
+            "approvals": "/v1/approvals",
+            "sessions": "/sessions"
         }
     });
     json(StatusCode::OK, &body)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use tower::ServiceExt;
 use tutti_app::App;
-use tutti_engine::driver::{Engine, Options, Ports};
+use tutti_engine::driver::{Engine, Options, Ports, Recall};
 use tutti_engine::memory::outbound::NoOutbound;
 use tutti_server::{ServerOptions, router};
 
@@ -27,7 +27,9 @@ pub struct Reply {
 impl Client {
     pub async fn new() -> Self {
         let ports = Ports::in_memory(Arc::new(NoOutbound));
-        let engine = Engine::start(ports, registry(), Options::default()).await.unwrap();
+        let recall = Recall(Arc::new(tutti_workflows::recall::recall));
+        let options = Options { recall, ..Options::default() };
+        let engine = Engine::start(ports, registry(), options).await.unwrap();
         let app = App::new(engine.clone(), tutti_app::Options::default());
         let options = ServerOptions {
             body_bytes_max: 64 * 1024,
@@ -77,6 +79,10 @@ impl Client {
     pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
         let json = [("content-type", "application/json")];
         self.send("POST", path, &[&json, headers].concat(), body.to_string()).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send("DELETE", path, &[], Body::empty()).await
     }
 
     /// Starts a run and answers its id.

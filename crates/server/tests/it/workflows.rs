@@ -72,6 +72,20 @@ async fn patient(ctx: Ctx, _: Value) -> Result<Value> {
     Ok(json!({"word": word, "by": verdict.by, "decision": verdict.decision}))
 }
 
+/// Answers with what was said before, and its input.
+async fn hears(ctx: Ctx, input: String) -> Result<String> {
+    let said: Vec<_> = ctx.history().iter().map(|said| said.text.clone()).collect();
+    Ok(format!("{}+{input}", said.join(",")))
+}
+
+/// Asks a person twice, with a form, one after the other.
+async fn form(ctx: Ctx, _: Value) -> Result<Value> {
+    let schema = json!({"type": "object", "required": ["cents"], "properties": {"cents": {"type": "integer"}}});
+    let first = ctx.approval("first", &json!({"act": "pay", "schema": schema}), None).await?;
+    ctx.approval("second", &json!({"act": "pay again"}), Some(std::time::Duration::from_secs(3_600))).await?;
+    Ok(json!(first.input))
+}
+
 pub fn registry() -> Registry {
     Registry::new()
         .with("sequential", 1, team)
@@ -79,4 +93,6 @@ pub fn registry() -> Registry {
         .with("echo", 1, echo)
         .with("hang", 1, hang)
         .with("patient", 1, patient)
+        .with("hears", 1, hears)
+        .with("form", 1, form)
 }

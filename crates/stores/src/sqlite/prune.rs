@@ -1,7 +1,7 @@
 //! Retention: ended runs leave, oldest first, with all that hangs on them, in chunks between commits.
 
-use crate::sqlite::read;
-use rusqlite::{Connection, Params, Result, params};
+use crate::sqlite::{read, sessions};
+use rusqlite::{Connection, OptionalExtension, Params, Result, params};
 use tutti_engine::ports::store::Prune;
 use tutti_engine::run::{RunNo, Status};
 
@@ -36,6 +36,8 @@ pub(super) fn remove(db: &Connection, runs: &[RunNo]) -> Result<u64> {
     )?;
     let mut removed = 0;
     for run in runs {
+        let session = "SELECT session_no FROM runs WHERE run = ?1 AND session_no IS NOT NULL";
+        let session: Option<i64> = db.prepare_cached(session)?.query_row([run.0], |r| r.get(0)).optional()?;
         // It may have been opened again since it was chosen.
         removed +=
             db.prepare_cached("DELETE FROM runs WHERE run = ?1 AND status BETWEEN 3 AND 6")?.execute([run.0])? as u64;
@@ -49,6 +51,9 @@ pub(super) fn remove(db: &Connection, runs: &[RunNo]) -> Result<u64> {
         ))?
         .execute([run.0])?;
         db.prepare_cached(&format!("DELETE FROM blob_refs WHERE run IN ({gone})"))?.execute([run.0])?;
+        if let Some(session) = session {
+            sessions::remove_empty(db, session)?;
+        }
     }
     Ok(removed)
 }

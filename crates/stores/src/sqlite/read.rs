@@ -53,11 +53,11 @@ impl Readers {
 }
 
 /// `CROSS` keeps SQLite from starting at the other end.
-const RUN: &str =
+pub(super) const RUN: &str =
     "SELECT run, id, names.text, version, tenant, user, priority, parent, session, status, due_at, ended_at
     FROM runs CROSS JOIN names ON names.name = runs.workflow CROSS JOIN owners USING(owner) WHERE ";
 
-fn run_row(r: &SqlRow<'_>) -> Result<RunRow> {
+pub(super) fn run_row(r: &SqlRow<'_>) -> Result<RunRow> {
     Ok(RunRow {
         run: RunNo(r.get(0)?),
         id: RunId(r.get(1)?),
@@ -88,6 +88,13 @@ pub(super) fn run_by_id(db: &Connection, id: RunId) -> Result<Option<RunRow>> {
 
 pub(super) fn run(db: &Connection, run: RunNo) -> Result<Option<RunRow>> {
     db.prepare_cached(&format!("{RUN} run = ?1"))?.query_row([run.0], run_row).optional()
+}
+
+/// `once.body` and the run it led to.
+pub(super) fn born_with(db: &Connection, scope: [u8; 16]) -> Result<Option<(RunNo, RunId, [u8; 16])>> {
+    db.prepare_cached("SELECT once.run, runs.id, once.body FROM once JOIN runs USING(run) WHERE scope = ?1")?
+        .query_row([scope.as_slice()], |r| Ok((RunNo(r.get(0)?), RunId(r.get(1)?), r.get(2)?)))
+        .optional()
 }
 
 /// Rows are found by their first entry: the row that holds `after + 1` may begin before it.
@@ -181,6 +188,10 @@ fn list_sql(db: &Connection, query: &ListRuns) -> Result<Option<(String, Vec<Val
         Some(status) => only("status <> 3 AND status = ?", i64::from(status.code()).into()),
         None => {}
     }
+    if query.asking {
+        // The few that wait for a person, instead of all runs from the newest on.
+        sql = sql.replacen("FROM runs", "FROM runs INDEXED BY runs_asks", 1) + " AND asks > 0";
+    }
     sql.push_str(" ORDER BY run DESC LIMIT ?");
     values.push(i64::from(query.limit).into());
     Ok(Some((sql, values)))
@@ -246,6 +257,13 @@ mod tests {
         assert!(due.contains("runs_due (due_at>?)") && !due.contains("TEMP B-TREE"), "{due}");
         let counts = plan(&db, COUNTS, []);
         assert_eq!(counts.matches("USING COVERING INDEX").count(), 3, "{counts}");
+
+        let asking = ListRuns { tenant: Some("t".into()), asking: true, limit: 9, ..ListRuns::default() };
+        let (sql, values) = list_sql(&db, &asking).unwrap().unwrap();
+        let asking = plan(&db, &sql, params_from_iter(values));
+        assert!(asking.contains("USING INDEX runs_asks (run<?)") && !asking.contains("TEMP B-TREE"), "{asking}");
+        let turns = plan(&db, crate::sqlite::sessions::TURNS, params![1, 1, 9, false, 9]);
+        assert!(turns.contains("runs_turn (session_no=? AND turn>? AND turn<?)") && !turns.contains("TEMP"), "{turns}");
 
         let mine = ListRuns { tenant: Some("t".into()), user: Some("u".into()), limit: 9, ..ListRuns::default() };
         let failed = ListRuns { status: Some(Status::Failed), limit: 9, ..ListRuns::default() };

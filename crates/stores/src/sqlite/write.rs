@@ -1,5 +1,6 @@
 //! One transition, inside the writer's transaction.
 
+use crate::sqlite::sessions;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 use std::collections::HashMap;
 use tutti_engine::ports::store::{Append, Birth, Fence, InboxItem, Receipt, Refusal, Stand, Transition};
@@ -52,8 +53,13 @@ impl Interned {
 
 /// Applies a transition, or refuses it without a trace. An error is the store's, and ends the whole transaction.
 pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Interned) -> Result<Receipt> {
-    let Transition { appends, inbox_put, inbox_done } = transition;
-    let lone_put = appends.is_empty() && inbox_done.is_empty() && inbox_put.len() == 1;
+    let Transition { appends, inbox_put, inbox_done, turns, voids, session_drop, asks } = transition;
+    let lone_put = appends.is_empty() && inbox_done.is_empty() && session_drop.is_none() && inbox_put.len() == 1;
+    if let Some(session) = session_drop
+        && !sessions::is_there(db, session)?
+    {
+        return Ok(Receipt::Refused(Refusal::Gone));
+    }
     // One append checks its fence before it writes anything; several need a way back.
     let is_several = appends.len() > 1;
     if is_several {
@@ -73,6 +79,9 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
             return Ok(Receipt::Refused(refusal));
         }
     }
+    if let Some(session) = session_drop {
+        sessions::remove(db, session)?;
+    }
     for (run, dedup) in inbox_done {
         db.prepare_cached("UPDATE inbox SET taken = 1, body = x'' WHERE run = ?1 AND dedup = ?2")?
             .execute(params![run.0, dedup])?;
@@ -80,6 +89,15 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
     // After the messages were taken: only those that are left make a parking run due at once.
     for (run, stand, epoch) in stands {
         stand_at(db, run, stand, epoch)?;
+    }
+    for turn in turns {
+        sessions::turn(db, turn)?;
+    }
+    for run in voids {
+        sessions::void(db, run)?;
+    }
+    for (run, asks) in asks {
+        db.prepare_cached("UPDATE runs SET asks = ?2 WHERE run = ?1")?.execute(params![run.0, asks])?;
     }
     for item in inbox_put {
         let refusal = put(db, &item)?;
@@ -157,6 +175,7 @@ fn born(
         return Ok(Some(Refusal::Fenced { run }));
     }
     let stand = stand.unwrap_or(Stand { status: Status::Queued, due_at: None, ended_at: None });
+    let owner = interned.owner(db, &birth.owner)?;
     let insert = "INSERT INTO runs(run, id, workflow, version, owner, status, priority, ended_at, due_at, parent, session, epoch)
         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
     let row = params![
@@ -164,7 +183,7 @@ fn born(
         birth.id.0,
         interned.name(db, &birth.workflow)?,
         birth.version,
-        interned.owner(db, &birth.owner)?,
+        owner,
         stand.status.code(),
         birth.priority,
         stand.ended_at.map(|t| t.0),
@@ -175,6 +194,10 @@ fn born(
     ];
     if db.prepare_cached(insert)?.execute(row)? == 0 {
         return Ok(Some(Refusal::Fenced { run }));
+    }
+    if let Some(session) = birth.session.as_deref().filter(|_| birth.parent.is_none()) {
+        let session = sessions::open(db, run, owner, session, at)?;
+        db.prepare_cached("UPDATE runs SET session_no = ?2 WHERE run = ?1")?.execute([run.0, session])?;
     }
     if let Some(once) = birth.once {
         db.prepare_cached("INSERT INTO once(scope, run, body, born) VALUES(?1, ?2, ?3, ?4)")?.execute(params![

@@ -1,6 +1,8 @@
 //! SQLite: the port's suite, and what only a file can do wrong.
 
 mod disk;
+mod migrations;
+mod sessions;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};

@@ -122,7 +122,7 @@ async fn a_message_beside_a_row_never_refuses_it(trial: Trial) {
     trial.write(birth(1)).await;
     assert_eq!(trial.send(put(1, "seen")).await, Receipt::Committed);
     let inbox_put = vec![item(1, "seen"), item(99, "nobody"), item(1, "new")];
-    let transition = Transition { appends: vec![after(1, 1, 4, 4, 1)], inbox_put, inbox_done: vec![] };
+    let transition = Transition { inbox_put, ..rows([after(1, 1, 4, 4, 1)]) };
     assert_eq!(trial.send(transition).await, Receipt::Committed);
     assert_eq!(trial.firsts(1, 0, 9).await, [1, 4]);
     assert_eq!(trial.waiting_for(1).await, ["seen", "new"]);

@@ -102,7 +102,15 @@ async fn a_list_is_filtered(trial: Trial) {
     assert_eq!(trial.listed(ListRuns { workflow: tea.clone(), ..all() }).await, [6, 5, 4, 3, 2, 1]);
     assert_eq!(trial.listed(ListRuns { status: completed, ..all() }).await, [12, 9, 6, 3]);
     assert_eq!(trial.listed(ListRuns { status: Some(Status::Queued), ..all() }).await, [0; 0]);
-    let every = ListRuns { tenant: a, user: x, workflow: tea, status: completed, before: Some(RunNo(12)), limit: 5 };
+    let every = ListRuns {
+        tenant: a,
+        user: x,
+        workflow: tea,
+        status: completed,
+        before: Some(RunNo(12)),
+        limit: 5,
+        asking: false,
+    };
     assert_eq!(trial.listed(every).await, [6]);
 }
 

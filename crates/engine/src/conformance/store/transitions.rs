@@ -71,7 +71,12 @@ async fn a_refused_transition_takes_nothing_along(trial: Trial) {
         [vec![good.clone(), after(2, 1, 4, 4, 2)], vec![after(2, 1, 4, 4, 2), good], vec![after(2, 1, 5, 5, 1)]]
     {
         let inbox_done = vec![(RunNo(1), "kept".to_owned())];
-        let transition = Transition { appends, inbox_put: vec![item(1, "new"), item(2, "new")], inbox_done };
+        let transition = Transition {
+            appends,
+            inbox_put: vec![item(1, "new"), item(2, "new")],
+            inbox_done,
+            ..Transition::default()
+        };
         assert_eq!(trial.send(transition).await, fenced(2));
         assert_eq!(trial.everything().await, before, "refused, but it left a trace");
         assert!(trial.blobs(&[[9; 32]]).await.is_err(), "refused, but its blob is there");
@@ -133,7 +138,7 @@ async fn a_childs_end_and_its_parents_message_go_together(trial: Trial) {
     trial.write(standing(birth(1), WAITING)).await;
     trial.write(birth_with(2, |b| b.parent = Some(RunNo(1)))).await;
     let last = |epoch| standing(after(2, 1, 4, 4, epoch), ended(Status::Completed, NOW));
-    let end = |epoch| Transition { appends: vec![last(epoch)], inbox_put: vec![item(1, "child")], inbox_done: vec![] };
+    let end = |epoch| Transition { inbox_put: vec![item(1, "child")], ..rows([last(epoch)]) };
     assert_eq!(trial.send(end(5)).await, fenced(2));
     assert_eq!((trial.waiting_for(1).await, trial.open(NOW).await), (vec![], vec![2]));
     assert_eq!(trial.send(end(1)).await, Receipt::Committed);

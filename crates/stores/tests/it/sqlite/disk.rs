@@ -44,12 +44,13 @@ fn a_newer_schema_is_refused_and_left_alone() {
     let dir = TempDir::new().unwrap();
     SqliteStore::open(dir.path()).unwrap();
     let db = Connection::open(dir.path().join("tutti.db")).unwrap();
+    let known: u32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(open_fails(dir.path()), OpenError::Newer { found: 99, .. }));
     let version: u32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
     assert_eq!(version, 99);
     // The failed attempt holds nothing.
-    db.pragma_update(None, "user_version", 1).unwrap();
+    db.pragma_update(None, "user_version", known).unwrap();
     drop(db);
     SqliteStore::open(dir.path()).unwrap();
 }

@@ -1,0 +1,114 @@
+//! The engine's face for sessions: where a new run stands, what the next one would read, and the end of a session.
+
+use crate::driver::Message;
+use crate::driver::engine::{Engine, SubmitError};
+use crate::driver::lanes::shard_of;
+use crate::driver::recall::{commit, failure, newest};
+use crate::driver::thread::Word;
+use crate::journal::body::{CancelRequested, SessionRead};
+use crate::ports::store::{InboxItem, Receipt, Refusal, StoreError, Transition};
+use crate::run::{RunId, RunNo, Submit, Time};
+use crate::session::{OnBusy, Said, SessionRow, Window};
+use std::sync::atomic::Ordering;
+
+/// Where a new run goes.
+pub(super) struct Placed {
+    pub shard: usize,
+    pub run: RunNo,
+    pub defer: bool,
+    pub ahead: Vec<RunNo>,
+}
+
+/// What a run that began now would read of its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// Which turns.
+    pub read: SessionRead,
+    /// What was said in them, oldest first.
+    pub said: Vec<Said>,
+}
+
+impl Engine {
+    /// Whether a run that would be refused, since its session is busy, is a request that was accepted before.
+    pub(super) async fn is_repeated(&self, submit: &Submit) -> Result<bool, StoreError> {
+        match (&submit.session, submit.once, submit.terms.on_busy) {
+            (Some(session), Some(once), OnBusy::Reject)
+                if self.inner.offers.lanes.holder(&submit.owner, session).is_some() =>
+            {
+                Ok(self.inner.ports.store.born_with(once.scope).await?.is_some())
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Gives a run its number, its shard, and its place in its session's lane.
+    pub(super) fn place(
+        &self,
+        submit: &Submit,
+        is_repeated: bool,
+        id: RunId,
+        now: Time,
+    ) -> Result<Placed, SubmitError> {
+        let inner = &*self.inner;
+        let is_later = submit.schedule_at.is_some_and(|at| at > now);
+        let Some(session) = &submit.session else {
+            let shard = inner.turn.fetch_add(1, Ordering::Relaxed) % inner.shards.len();
+            let defer = is_later || self.health().live_runs >= inner.options.live_runs_max;
+            return Ok(Placed { shard, run: inner.numbers.take(shard), defer, ahead: Vec::new() });
+        };
+        // Born as a row: whoever hands it over later knows what it reads, and that its turn has come.
+        let shard = shard_of(&submit.owner, session, inner.shards.len());
+        let number = || inner.numbers.take(shard);
+        if is_later || submit.terms.on_busy == OnBusy::Parallel {
+            return Ok(Placed { shard, run: number(), defer: true, ahead: Vec::new() });
+        }
+        let entered = inner.offers.lanes.enter(session, submit, is_repeated, id, number);
+        let entered = entered.map_err(|id| SubmitError::SessionBusy { id })?;
+        Ok(Placed { shard, run: entered.run, defer: true, ahead: entered.ahead })
+    }
+
+    /// What was said in one run, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn said_in(&self, run: RunNo) -> Result<Vec<Said>, StoreError> {
+        self.inner.options.recall.run(self.inner.ports.store.as_ref(), run).await
+    }
+
+    /// What a run of this session that began now would read.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn context(&self, session: &SessionRow, window: Window) -> Result<Context, StoreError> {
+        let inner = &*self.inner;
+        let recalled = newest(inner.ports.store.as_ref(), &inner.options.recall, session, window).await?;
+        Ok(Context { read: recalled.read, said: recalled.said })
+    }
+
+    /// Removes a session with its turns and cancels its open runs, in one transaction; false when it was not there. A run that
+    /// still ends writes no turn. Its name may be used at once, for another session.
+    ///
+    /// # Errors
+    /// The store did not do it.
+    pub async fn remove_session(&self, session: &SessionRow, by: &str) -> Result<bool, StoreError> {
+        let store = self.inner.ports.store.as_ref();
+        let open = store.session_runs(Some(session.no), RunNo(0), u32::MAX).await?;
+        let inbox_put: Vec<InboxItem> = open.iter().map(|row| self.cancel_item(row.run, by)).collect();
+        let cancels = inbox_put.clone();
+        let removal = Transition { session_drop: Some(session.no), inbox_put, ..Transition::default() };
+        match commit(store, removal).await {
+            Receipt::Committed => {}
+            Receipt::Refused(Refusal::Gone) => return Ok(false),
+            other => return Err(failure(other)),
+        }
+        for item in cancels {
+            self.shard_of(item.run).send(Word::Mail(item));
+        }
+        Ok(true)
+    }
+
+    fn cancel_item(&self, run: RunNo, by: &str) -> InboxItem {
+        let reason = Some("its session was deleted".into());
+        self.envelope(run, Message::Cancel(CancelRequested { by: by.into(), reason }))
+    }
+}

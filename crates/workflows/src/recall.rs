@@ -1,0 +1,138 @@
+//! What a run says in its conversation: its question and its answer, read from its journal. And how a later run hears it.
+
+use crate::outcome::{Outcome, Output};
+use crate::patterns::{PatternInput, find};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tutti_agents::team::{Message, Source, value_of};
+use tutti_engine::Ctx;
+use tutti_engine::driver::Entry;
+use tutti_engine::event::Kind;
+use tutti_engine::journal::body::{Completed, Ended, Queued};
+use tutti_engine::session::{Said, Speaker};
+
+/// What an agent answered, from its `agent.message` entry; `None` for any other entry. Streamed text is put back.
+#[must_use]
+pub fn answer(entry: &Entry) -> Option<Value> {
+    if entry.kind != Kind::AgentMessage {
+        return None;
+    }
+    let done: Completed = serde_json::from_slice(&entry.body).ok()?;
+    let output: Value = serde_json::from_str(done.output.get()).ok()?;
+    if !output.is_object() {
+        return Some(output);
+    }
+    let body: Value = serde_json::from_slice(&entry.body).ok()?;
+    Some(value_of(&output, body["text"].as_str()))
+}
+
+/// The question and the answer of a completed run; what is empty is left out, and so is what was erased.
+#[must_use]
+pub fn recall(journal: &[Entry]) -> Vec<Said> {
+    let (Some(first), Some(last)) = (journal.first(), journal.last()) else { return Vec::new() };
+    let Ok(queued) = serde_json::from_slice::<Queued>(&first.body) else { return Vec::new() };
+    let said = |role, agent, text, at| Said { role, agent, text, run_id: queued.run_id, at };
+    let question = said(Speaker::User, None, question(&queued), first.at);
+    let (agent, text) = conclusion(journal, last);
+    let answer = said(Speaker::Assistant, agent, text, last.at);
+    [question, answer].into_iter().filter(|said| !said.text.is_empty()).collect()
+}
+
+fn question(queued: &Queued) -> String {
+    let input: Value = serde_json::from_str(queued.input.get()).unwrap_or_default();
+    if find(&queued.workflow).is_none() {
+        return text(&input);
+    }
+    let asked = json!({"input": input["input"], "agents": []});
+    serde_json::from_value::<PatternInput<Value>>(asked).map_or_else(|_| String::new(), |input| input.text().into())
+}
+
+/// The output, with answers in the place of references to them, and who gave it.
+fn conclusion(journal: &[Entry], last: &Entry) -> (Option<String>, String) {
+    let ended = Some(last).filter(|e| e.kind == Kind::RunCompleted);
+    let output = ended.and_then(|e| serde_json::from_slice::<Ended>(&e.body).ok()).and_then(|ended| ended.output);
+    let Some(output) = output else { return (None, String::new()) };
+    let Ok(outcome) = serde_json::from_str::<Outcome>(output.get()) else {
+        return (None, text(&serde_json::from_str(output.get()).unwrap_or_default()));
+    };
+    let answers: BTreeMap<&str, Value> = journal.iter().filter_map(|e| Some((e.key.as_str(), answer(e)?))).collect();
+    let agent = match &outcome.output {
+        Output::From(key) => journal.iter().rev().find(|e| e.key == *key && e.kind == Kind::AgentMessage),
+        _ => None,
+    };
+    let agent = agent.and_then(|e| serde_json::from_slice::<Completed>(&e.body).ok()?.agent);
+    (agent, text(&outcome.resolve(|key| answers.get(key).cloned())))
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// What was said in the run's session before it, oldest first, as a team hears it.
+#[must_use]
+pub fn earlier(ctx: &Ctx) -> Vec<Message> {
+    let history = ctx.history();
+    let message = |said: &Said| {
+        let from = match said.role {
+            Speaker::User => "user".into(),
+            Speaker::Assistant => said.agent.clone().unwrap_or_else(|| "assistant".into()),
+        };
+        Message { from: Some(from), text: said.text.clone(), value: None, source: Source::History }
+    };
+    history.iter().map(message).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tutti_engine::run::Time;
+
+    fn entry(seq: u32, kind: Kind, key: &str, body: Value) -> Entry {
+        Entry { seq, at: Time(i64::from(seq)), kind, key: key.into(), body: body.to_string().into() }
+    }
+
+    fn queued(workflow: &str, input: &Value) -> Entry {
+        let run_id = "01938a00-0000-7000-8000-000000000001";
+        entry(1, Kind::RunQueued, "", json!({"run_id": run_id, "workflow": workflow, "input": input}))
+    }
+
+    fn texts(journal: &[Entry]) -> Vec<(Option<String>, String)> {
+        recall(journal).into_iter().map(|said| (said.agent, said.text)).collect()
+    }
+
+    #[test]
+    fn a_pattern_says_its_question_and_its_answer() {
+        let journal = [
+            queued("sequential", &json!({"input": "why?", "agents": [], "options": {}})),
+            entry(2, Kind::AgentMessage, "a/ask", json!({"output": {"text": ""}, "text": "so", "agent": "a"})),
+            entry(3, Kind::AgentMessage, "b/ask", json!({"output": {"text": "because"}, "agent": "b"})),
+            entry(
+                4,
+                Kind::RunCompleted,
+                "",
+                json!({"output": {"output": {"from": "b/ask"}, "stopped_by": "completed", "iterations": 1}}),
+            ),
+        ];
+        assert_eq!(texts(&journal), [(None, "why?".into()), (Some("b".into()), "because".into())]);
+        assert_eq!(answer(&journal[1]), Some(json!("so")));
+        let last = recall(&journal).pop().unwrap();
+        assert_eq!((last.role, last.at), (Speaker::Assistant, Time(4)));
+    }
+
+    #[test]
+    fn any_other_workflow_says_what_it_was_given_and_gave() {
+        let end = |output| entry(2, Kind::RunCompleted, "", json!({"output": output}));
+        let journal = [queued("noop", &json!({"steps": 1})), end(json!("done"))];
+        assert_eq!(texts(&journal), [(None, r#"{"steps":1}"#.into()), (None, "done".into())]);
+        assert_eq!(texts(&[queued("noop", &Value::Null), end(Value::Null)]), []);
+        assert_eq!(
+            texts(&[queued("noop", &json!("x")), entry(2, Kind::RunFailed, "", json!({}))]),
+            [(None, "x".into())]
+        );
+        assert_eq!(texts(&[entry(1, Kind::RunQueued, "", json!({"erased": true}))]), []);
+    }
+}
