@@ -68,6 +68,8 @@ pub struct Rules {
     pub asking: Asking,
     /// Which of their acts a person must agree to.
     pub approve: Option<Approve>,
+    /// What was said in the conversation before this run, oldest first.
+    pub earlier: Vec<Message>,
 }
 
 /// One agent of a team.

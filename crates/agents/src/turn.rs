@@ -198,6 +198,10 @@ impl Member {
     fn request(&self, turn: Turn<'_>) -> ChatRequest {
         let said = turn.said;
         let mut messages = vec![ChatMessage::system(self.instructions())];
+        messages.extend(self.rules.earlier.iter().map(|message| match message.from.as_deref() {
+            None | Some("user") => ChatMessage::user(message.text.clone()),
+            Some(_) => ChatMessage::assistant(message.text.clone()),
+        }));
         messages.extend(said.iter().map(|message| match &message.from {
             Some(name) if name == self.name() && said.len() > 1 => ChatMessage::assistant(message.text.clone()),
             // Alone, it is the task itself, whoever it comes from.

@@ -99,11 +99,10 @@ async fn a_mistyped_bound_is_not_no_bound() {
 async fn what_this_version_cannot_do_is_said_not_ignored() {
     let server = Server::start().await;
     let mut body = three("sequential");
-    body["options"] = json!({"budget": {"tokens": 10}});
-    assert_eq!(orchestrate(&server, &body).await.wrong()[0], "body.options.budget");
-    let mut body = three("concurrent");
-    body["options"] = json!({"aggregate": "vote"});
-    assert_eq!(orchestrate(&server, &body).await.wrong(), ["body.options.aggregate"]);
+    body["agents"] = json!([{"name": "a", "kind": "queue", "instructions": "x"}]);
+    assert_eq!(orchestrate(&server, &body).await.wrong(), ["body.agents.0.kind"]);
+    let body = json!({"pattern": "sequential", "input": "x", "agents": ["search"]});
+    assert_eq!(orchestrate(&server, &body).await.status, 503);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl Activity for Agent {
         if let Some(deltas) = &cx.deltas {
             deltas.push(&self.input);
         }
-        Ok(Reply { text: self.input, usage: json!({"input_tokens": 3, "output_tokens": 2, "cost": 0.5}) })
+        Ok(Reply { text: self.input, usage: json!({"input_tokens": 3, "output_tokens": 2, "cost": 500}) })
     }
 
     fn strip(output: &mut Reply) {

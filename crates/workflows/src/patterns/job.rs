@@ -2,6 +2,7 @@
 
 use super::request::{FinalAnswer, PatternInput, Shared};
 use crate::outcome::{Ending, Outcome, StoppedBy};
+use crate::recall::earlier;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::future::Future;
@@ -44,7 +45,7 @@ where
         async move {
             let is_whole = ctx.depth() > 0;
             let message = Message::input(input.text());
-            let rules = Rules { asking, approve: input.shared.approve.clone() };
+            let rules = Rules { asking, approve: input.shared.approve.clone(), earlier: earlier(&ctx) };
             let team = Team::new(input.agents, input.others, rules);
             let (options, max_iterations, shared) = (input.options, input.max_iterations, input.shared);
             let job = Job { ctx, team, input: message, options, max_iterations, shared };

@@ -22,7 +22,7 @@ async fn a_team_answers_in_one_request() {
     let agents: Vec<_> = body["steps"].as_array().unwrap().iter().map(|s| s["agent"].clone()).collect();
     assert_eq!(agents, ["a", "b"]);
     assert_eq!((&body["steps"][0]["input"], &body["steps"][0]["output"]), (&json!("hello"), &json!("hello")));
-    assert_eq!((&body["usage"]["tokens"], &body["usage"]["cost"]), (&json!(10), &json!(1.0)));
+    assert_eq!((&body["usage"]["tokens"], &body["usage"]["cost"]), (&json!(10), &json!(1000)));
 }
 
 #[tokio::test]

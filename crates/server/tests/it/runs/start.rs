@@ -54,7 +54,7 @@ async fn a_pattern_is_a_workflow_whose_input_is_checked() {
 async fn every_wrong_field_is_named_at_once() {
     let client = Client::new().await;
     let body = json!({"workflow": "ehco", "priority": 10, "timeout_seconds": -1, "schedule_at": "soon",
-        "session_id": "", "budget": {"tokens": 5}, "timeout": 5});
+        "session_id": "", "budget": 7, "timeout": 5});
     assert_eq!(
         client.post("/v1/runs?wait=x", &body).await.detail(),
         [
@@ -64,7 +64,7 @@ async fn every_wrong_field_is_named_at_once() {
             "body.priority: priority must be an integer from 0 to 9",
             "body.timeout_seconds: timeout_seconds must be above 0 and at most 31536000 seconds",
             "body.schedule_at: schedule_at is not an RFC 3339 time, such as 2026-01-31T09:00:00Z",
-            "body.budget: budgets are not supported in this version",
+            "body.budget: value is not a valid dict",
             "body.timeout: unknown key \"timeout\"; did you mean \"timeout_seconds\"?",
         ]
     );
