@@ -213,7 +213,7 @@ fn read_given<T>(given: Given, open: &Open<T>) -> Result<T> {
             Error::workflow("InternalError", format!("the recorded result of `{}` does not fit: {e}", open.key))
         }),
         Err(Refused::Activity(error)) => {
-            Err(Error::Step { step: open.key.to_string(), agent: open.agent.clone(), error })
+            Err(Error::Step { step: open.key.to_string(), agent: open.agent.clone(), error: Box::new(error) })
         }
         Err(Refused::Child(error)) => Err(Error::Child(error)),
     }

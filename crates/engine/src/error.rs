@@ -17,7 +17,7 @@ pub enum Error {
         /// The agent that was asked, if one was.
         agent: Option<String>,
         /// Why.
-        error: ActivityError,
+        error: Box<ActivityError>,
     },
     /// A child run did not complete.
     #[error("{0}")]

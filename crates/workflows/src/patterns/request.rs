@@ -306,9 +306,9 @@ fn read_member(item: &Field<'_, '_>, setting: &Setting<'_>, unconfigured: &mut V
 fn read_nested(form: &Form<'_>, setting: &Setting<'_>, unconfigured: &mut Vec<String>) -> Option<AgentDefinition> {
     let depth = setting.depth + 1;
     let field = form.field("pattern");
-    let Some(pattern) = field.text(NAME_CHARS_MAX).map(|name| (find(name), name)) else { return None };
-    let (Some(pattern), _) = pattern else {
-        field.fail(format!("there is no pattern named {:?}", pattern.1));
+    let word = field.text(NAME_CHARS_MAX)?;
+    let Some(pattern) = find(word) else {
+        field.fail(format!("there is no pattern named {word:?}"));
         return None;
     };
     if depth > NESTING_MAX {
