@@ -6,7 +6,7 @@ use tutti_app::App;
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    for more in [answers(), failures()] {
+    for more in [answers(), conversations(), failures()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }
@@ -68,7 +68,8 @@ fn answers() -> Value {
             "type": "object", "required": ["tokens", "cost"],
             "properties": {
                 "tokens": {"type": "integer"}, "input_tokens": {"type": "integer"}, "output_tokens": {"type": "integer"},
-                "cost": {"type": ["number", "null"], "description": "null where a call's price is not known."}
+                "cost": {"type": ["integer", "null"],
+                    "description": "Millionths of a US dollar; null where a call's price is not known."}
             }
         },
         "RunError": {
@@ -90,6 +91,26 @@ fn answers() -> Value {
                 "iterations": {"type": "integer"}, "stopped_by": {"type": "string"}, "error": schema("RunError")
             }
         },
+        "Signalled": {
+            "type": "object", "required": ["run_id", "name", "is_duplicate"],
+            "properties": {"run_id": uuid(), "name": {"type": "string"}, "is_duplicate": {"type": "boolean"}}
+        },
+        "Patterns": list(json!({"type": "object", "required": ["name", "description", "options", "example"]})),
+        "Workflows": list(json!({"type": "object", "required": ["name", "version", "kind"]})),
+        "Health": {
+            "type": "object", "required": ["status", "version", "timestamp"],
+            "properties": {
+                "status": {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]},
+                "version": {"type": "string"}, "timestamp": time(), "parts": {"type": "object"},
+                "configuration": {"type": "object", "additionalProperties": {"type": "string"}}
+            }
+        }
+    })
+}
+
+/// Conversations, and what waits for people.
+fn conversations() -> Value {
+    json!({
         "SessionPage": paged("SessionItem"),
         "SessionItem": session_item(),
         "Session": {"allOf": [schema("SessionItem"), {
@@ -121,20 +142,6 @@ fn answers() -> Value {
                 "session_id": {"type": "string"}, "requested_at": time(),
                 "deadline": {"type": ["string", "null"], "format": "date-time"}, "request": {},
                 "hash": {"type": "string"}
-            }
-        },
-        "Signalled": {
-            "type": "object", "required": ["run_id", "name", "is_duplicate"],
-            "properties": {"run_id": uuid(), "name": {"type": "string"}, "is_duplicate": {"type": "boolean"}}
-        },
-        "Patterns": list(json!({"type": "object", "required": ["name", "description", "options", "example"]})),
-        "Workflows": list(json!({"type": "object", "required": ["name", "version", "kind"]})),
-        "Health": {
-            "type": "object", "required": ["status", "version", "timestamp"],
-            "properties": {
-                "status": {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]},
-                "version": {"type": "string"}, "timestamp": time(), "parts": {"type": "object"},
-                "configuration": {"type": "object", "additionalProperties": {"type": "string"}}
             }
         }
     })
