@@ -3,17 +3,21 @@
 //! A dialect is one file below this one and one arm in [`dialect`]: it turns a [`ChatRequest`] into a [`ChatReply`] and
 //! nothing else. What all dialects share (bounds, structured output, streaming) is in `chat.rs`.
 
+mod anthropic;
+mod body;
 mod chat;
 mod failure;
 pub mod offline;
 mod openai;
 pub mod price;
 pub mod provider;
+mod route;
 pub mod scripted;
 
 pub use chat::Chat;
 pub use price::{Price, Prices, bound};
 pub use provider::{Kind, Provider, ProviderRef, Providers, install, installed, price};
+pub use route::{Hop, Route};
 
 use chat::{Call, Pieces};
 use serde::{Deserialize, Serialize};
@@ -215,6 +219,11 @@ async fn dialect(call: &Call<'_>, pieces: &mut Pieces) -> Result<ChatReply, Acti
     match &call.provider.kind {
         Kind::OpenAi => openai::chat(call, call.cx.outbound.as_ref(), pieces).await,
         Kind::Scripted(script) => openai::chat(call, script.as_ref(), pieces).await,
+        Kind::Anthropic => anthropic::chat(call, pieces).await,
         Kind::Offline => offline::chat(call, pieces).await,
+        // A route is asked hop by hop, before a dialect is chosen.
+        Kind::Route(_) => {
+            Err(ActivityError::fatal(failure::CLASS, "a route leads to another route; name providers in it"))
+        }
     }
 }

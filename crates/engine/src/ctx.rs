@@ -128,7 +128,9 @@ impl Ctx {
         let effect = activity.effect();
         let request = match Request::of(&activity) {
             Ok(request) => request,
-            Err(error) => return Call::ready(Err(Error::Step { step: name.into(), agent: None, error: Box::new(error) })),
+            Err(error) => {
+                return Call::ready(Err(Error::Step { step: name.into(), agent: None, error: Box::new(error) }));
+            }
         };
         let issue = Issue::Call {
             request,

@@ -3,6 +3,7 @@
 use super::failure::CLASS;
 use super::price::Price;
 use super::provider::{self, Provider, ProviderRef};
+use super::route;
 use super::{ChatMessage, ChatReply, ChatRequest, Kind, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,15 +31,12 @@ impl Activity for Chat {
     const EFFECT: Effect = Effect::Idempotent;
 
     async fn run(self, cx: ActivityCx) -> Result<ChatReply, ActivityError> {
-        let provider = provider::find(&self.provider)?;
-        let total = left(&cx).map_or(provider.total_max, |left| left.min(provider.total_max));
-        match tokio::time::timeout(total, Box::pin(ask(&provider, &self.request, &cx))).await {
-            Ok(reply) => reply.map(|reply| priced(&self.provider, &self.request, reply)),
-            Err(_) => Err(ActivityError::retry(
-                CLASS,
-                format!("the model provider's answer was not complete after {} ms", total.as_millis()),
-            )
-            .sent()),
+        let (provider, model) = provider::pick(&self.provider, self.request.model.as_deref());
+        let request = ChatRequest { model: model.map(ToOwned::to_owned), ..self.request.clone() };
+        let found = provider::find(&provider)?;
+        match &found.kind {
+            Kind::Route(route) => route::ask(route, &request, &cx).await,
+            _ => within(&provider, &found, &request, &cx).await,
         }
     }
 
@@ -54,6 +52,23 @@ impl Activity for Chat {
     fn restore(output: &mut ChatReply, streamed: &str) {
         output.text.clear();
         output.text.push_str(streamed);
+    }
+}
+
+/// One provider's answer, within its time.
+pub(super) async fn within(
+    name: &ProviderRef,
+    provider: &Provider,
+    request: &ChatRequest,
+    cx: &ActivityCx,
+) -> Result<ChatReply, ActivityError> {
+    let total = left(cx).map_or(provider.total_max, |left| left.min(provider.total_max));
+    match tokio::time::timeout(total, Box::pin(ask(provider, request, cx))).await {
+        Ok(reply) => reply.map(|reply| priced(name, request, reply)),
+        Err(_) => {
+            let what = format!("the model provider's answer was not complete after {} ms", total.as_millis());
+            Err(ActivityError::retry(CLASS, what).sent())
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! address and no key is ever journaled, and a run that waits over a restart finds the provider as it is then.
 
 use super::price::{Price, Prices};
+use super::route::Route;
 use super::scripted::Script;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,10 @@ pub enum Kind {
     OpenAi,
     /// The built-in deterministic model.
     Offline,
+    /// `POST {base_url}/messages`.
+    Anthropic,
+    /// Other providers, tried in order.
+    Route(Route),
     /// Answers from a script, through the same decoding as a real provider.
     Scripted(Arc<Script>),
 }
@@ -105,6 +110,18 @@ impl Provider {
         Self { base_url: base_url.to_owned(), api_key, ..Self::of(Kind::OpenAi, default_model) }
     }
 
+    /// A server that speaks Anthropic's Messages API.
+    #[must_use]
+    pub fn anthropic(base_url: &str, api_key: Option<SecretString>, default_model: Option<String>) -> Self {
+        Self { base_url: base_url.to_owned(), api_key, ..Self::of(Kind::Anthropic, default_model) }
+    }
+
+    /// Other providers, tried in order.
+    #[must_use]
+    pub fn route(route: Route) -> Self {
+        Self::of(Kind::Route(route), None)
+    }
+
     /// The built-in model.
     #[must_use]
     pub fn offline() -> Self {
@@ -162,13 +179,33 @@ pub fn install(providers: Providers) -> Result<(), String> {
     Ok(())
 }
 
-/// What a model costs, as far as it is known. What runs in this process costs nothing unless a price is set.
+/// What a model costs, as far as it is known: for a route the dearest of its hops. What runs in this process costs nothing
+/// unless a price is set.
 #[must_use]
 pub fn price(provider: &ProviderRef, model: Option<&str>) -> Option<Price> {
-    let provider = find(provider).ok()?;
-    let name = model.or(provider.default_model.as_deref()).unwrap_or_default();
+    let (provider, model) = pick(provider, model);
+    let found = find(&provider).ok()?;
+    if let Kind::Route(route) = &found.kind {
+        let hops = route.hops.iter().map(|hop| price(&hop.provider, hop.model.as_deref().or(model)));
+        return hops.reduce(|a, b| {
+            a.zip(b).map(|(a, b)| Price { input: a.input.max(b.input), output: a.output.max(b.output) })
+        })?;
+    }
+    let name = model.or(found.default_model.as_deref()).unwrap_or_default();
     let set = PRICES.read().unwrap_or_else(PoisonError::into_inner).of(name);
-    set.or_else(|| matches!(provider.kind, Kind::Offline | Kind::Scripted(_)).then(Price::default))
+    set.or_else(|| matches!(found.kind, Kind::Offline | Kind::Scripted(_)).then(Price::default))
+}
+
+/// Who is asked for what: `NAME:model` where a provider or route has that name, `NAME:` for its default model; any other
+/// text is a model of the provider that would answer anyway.
+#[must_use]
+pub fn pick<'m>(default: &ProviderRef, model: Option<&'m str>) -> (ProviderRef, Option<&'m str>) {
+    if let Some((name, rest)) = model.and_then(|model| model.split_once(':'))
+        && INSTALLED.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    {
+        return (ProviderRef::named(name), Some(rest).filter(|rest| !rest.is_empty()));
+    }
+    (default.clone(), model)
 }
 
 /// The names that can be used, in order.

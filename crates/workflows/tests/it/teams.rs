@@ -147,7 +147,7 @@ fn fill(schema: &Value, die: u64) -> Value {
             Value::Object((0..).zip(fields).map(one).collect())
         }
         Some("array") => json!([fill(&schema["items"], die)]),
-        Some("boolean") => json!(die % 2 == 0),
+        Some("boolean") => json!(die.is_multiple_of(2)),
         Some("integer") => json!(die % 11),
         _ => json!(format!("word{}", die % 3)),
     }

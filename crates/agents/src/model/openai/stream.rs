@@ -1,70 +1,21 @@
 //! A streamed answer: server-sent events under bounds, gathered into one answer.
 
+use super::super::body::{self, text};
 use super::super::chat::Pieces;
 use super::super::failure;
 use super::super::{Finish, Provider, Usage};
+use super::Answer;
 use super::wire::{self, Chunk, WireCall, WireFunction};
-use super::{Answer, text};
-use bytes::{Bytes, BytesMut};
-use eventsource_stream::{EventStream, EventStreamError};
-use futures_util::stream::{BoxStream, try_unfold};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use serde_json::Value;
 use std::time::Duration;
 use tutti_engine::activity::ActivityError;
-use tutti_engine::ports::outbound::{OutError, OutResponse};
+use tutti_engine::ports::outbound::OutResponse;
 
 /// After `[DONE]`, how long to wait for the body's end, so that the connection can be used again.
 const END_MAX: Duration = Duration::from_millis(20);
 /// Most tool calls in one answer.
 const TOOL_CALLS_MAX: usize = 128;
-
-/// Why the lines stopped.
-enum Cut {
-    Outbound(OutError),
-    LineTooLong,
-}
-
-struct Lines {
-    body: BoxStream<'static, Result<Bytes, OutError>>,
-    /// What has arrived and was not yet handed on.
-    held: BytesMut,
-    /// How much of `held` is known to hold no line end.
-    seen: usize,
-    ended: bool,
-    line_bytes_max: usize,
-}
-
-/// The body line by line. The event parser copies what it has not yet consumed at every step, so it gets no more than a
-/// line at a time; and a line without an end is cut here.
-fn lines(
-    body: BoxStream<'static, Result<Bytes, OutError>>,
-    line_bytes_max: usize,
-) -> impl Stream<Item = Result<Bytes, Cut>> {
-    let start = Lines { body, held: BytesMut::new(), seen: 0, ended: false, line_bytes_max };
-    try_unfold(start, |mut lines| async move {
-        loop {
-            if let Some(at) = lines.held[lines.seen..].iter().position(|b| *b == b'\n') {
-                let line = lines.held.split_to(lines.seen + at + 1).freeze();
-                lines.seen = 0;
-                return if line.len() > lines.line_bytes_max { Err(Cut::LineTooLong) } else { Ok(Some((line, lines))) };
-            }
-            lines.seen = lines.held.len();
-            if lines.seen > lines.line_bytes_max {
-                return Err(Cut::LineTooLong);
-            }
-            if lines.ended {
-                let rest = lines.held.split().freeze();
-                lines.seen = 0;
-                return Ok((!rest.is_empty()).then_some((rest, lines)));
-            }
-            match lines.body.next().await {
-                Some(piece) => lines.held.extend_from_slice(&piece.map_err(Cut::Outbound)?),
-                None => lines.ended = true,
-            }
-        }
-    })
-}
 
 /// What has been gathered so far.
 #[derive(Default)]
@@ -83,7 +34,7 @@ pub(super) async fn read(
     response: OutResponse,
     pieces: &mut Pieces,
 ) -> Result<Answer, ActivityError> {
-    let mut events = Box::pin(EventStream::new(lines(response.body, provider.line_bytes_max)));
+    let mut events = body::events(provider, response);
     let mut gathered = Gathered::default();
     let mut last = String::new();
     let mut done = false;
@@ -92,7 +43,7 @@ pub(super) async fn read(
             Ok(event) => event.data,
             // Whole already: what is missing is only the usage or the farewell.
             Err(_) if gathered.finish.is_some() => break,
-            Err(error) => return Err(cut(provider, error)),
+            Err(error) => return Err(error),
         };
         if data.trim() == "[DONE]" {
             done = true;
@@ -107,18 +58,6 @@ pub(super) async fn read(
         return Err(failure::garbage("a stream that breaks off in the middle", provider, &last));
     }
     gathered.answer(provider)
-}
-
-fn cut(provider: &Provider, error: EventStreamError<Cut>) -> ActivityError {
-    match error {
-        EventStreamError::Transport(Cut::Outbound(error)) => failure::outbound(&error),
-        EventStreamError::Transport(Cut::LineTooLong) => {
-            let what = format!("a stream with a line of more than {} bytes", provider.line_bytes_max);
-            failure::garbage(&what, provider, "")
-        }
-        EventStreamError::Utf8(_) => failure::garbage("a stream that is not UTF-8", provider, ""),
-        EventStreamError::Parser(_) => failure::garbage("a stream that is not server-sent events", provider, ""),
-    }
 }
 
 impl Gathered {

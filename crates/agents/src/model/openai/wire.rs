@@ -1,8 +1,9 @@
 //! The dialect's JSON: the request as it is sent, the whole answer as it is read.
 
+use super::super::body::text;
 use super::super::failure::{self, CLASS};
 use super::super::{ChatMessage, ChatRequest, Finish, Provider, Role, ToolCall, Usage};
-use super::{Answer, text};
+use super::Answer;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};

@@ -1,0 +1,248 @@
+//! Anthropic's dialect: `POST {base_url}/messages`, whole or streamed.
+//! Source: <https://docs.anthropic.com/en/api/messages> and `/messages-streaming`, version 2023-06-01.
+
+use super::body::{self, ERROR_BYTES_MAX};
+use super::chat::{Call, Pieces};
+use super::failure::{self, CLASS};
+use super::{ChatMessage, ChatReply, ChatRequest, Finish, Provider, Role, ToolCall, Usage};
+use futures_util::StreamExt;
+use http::{HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tutti_engine::activity::ActivityError;
+use tutti_engine::ports::outbound::{OutRequest, OutResponse};
+
+const VERSION: &str = "2023-06-01";
+/// Most tokens of an answer where nobody says; the API wants a bound.
+const MAX_TOKENS: u32 = 4_096;
+/// Most blocks of one answer.
+const BLOCKS_MAX: usize = 256;
+
+/// One exchange with the provider.
+pub(super) async fn chat(call: &Call<'_>, pieces: &mut Pieces) -> Result<ChatReply, ActivityError> {
+    let Some(model) = call.model() else {
+        return Err(ActivityError::fatal(
+            CLASS,
+            "no model is named; set the provider's default_model or the agent's `model`",
+        ));
+    };
+    let provider = call.provider;
+    let mut headers = body::headers(call, pieces.wanted());
+    headers.insert(HeaderName::from_static("anthropic-version"), HeaderValue::from_static(VERSION));
+    if let Some(key) = body::key(provider, "")? {
+        headers.insert(HeaderName::from_static("x-api-key"), key);
+    }
+    let request = OutRequest {
+        method: Method::POST,
+        url: format!("{}/messages", provider.base_url.trim_end_matches('/')),
+        headers,
+        body: serde_json::to_vec(&request(call.request, model, pieces.wanted())).unwrap_or_default().into(),
+        idle: provider.timeout,
+        body_bytes_max: provider.body_bytes_max,
+    };
+    let response = call.cx.outbound.send(request).await.map_err(|e| failure::outbound(&e))?;
+    if !(200..300).contains(&response.status) {
+        let (status, headers) = (response.status, response.headers.clone());
+        let (body, _) = body::read(response, ERROR_BYTES_MAX).await;
+        return Err(failure::status(provider, status, &headers, &body::text(&body), call.cx.now));
+    }
+    let mut answer = if pieces.wanted() && !body::is_whole(&response.headers) {
+        streamed(provider, response, pieces).await?
+    } else {
+        let (body, cut) = body::read(response, usize::MAX).await;
+        if let Some(error) = cut {
+            return Err(failure::outbound(&error));
+        }
+        let wrong = |e: serde_json::Error| {
+            failure::garbage(&format!("something else than a message ({e})"), provider, &body::text(&body))
+        };
+        serde_json::from_slice(&body).map_err(wrong)?
+    };
+    answer.model = answer.model.filter(|m| !m.is_empty()).or_else(|| Some(model.to_owned()));
+    Ok(answer.reply(call.request))
+}
+
+/// The request's body. The system prompt stands apart, and neighbours of one role are one message.
+fn request(request: &ChatRequest, model: &str, stream: bool) -> Value {
+    let mut system: Vec<String> = Vec::new();
+    let mut messages: Vec<(&str, Vec<Value>)> = Vec::new();
+    for message in &request.messages {
+        if message.role == Role::System {
+            system.push(message.content.clone());
+            continue;
+        }
+        let role = if message.role == Role::Assistant { "assistant" } else { "user" };
+        match messages.last_mut().filter(|(last, _)| *last == role) {
+            Some((_, blocks)) => blocks.extend(blocks_of(message)),
+            None => messages.push((role, blocks_of(message))),
+        }
+    }
+    if let Some(schema) = &request.output_schema {
+        system.push(format!("Answer with one JSON value that fits this JSON Schema, and nothing else:\n{schema}"));
+    }
+    let messages: Vec<_> =
+        messages.into_iter().map(|(role, content)| json!({"role": role, "content": content})).collect();
+    let mut body =
+        json!({"model": model, "max_tokens": request.max_tokens.unwrap_or(MAX_TOKENS), "messages": messages});
+    if !system.is_empty() {
+        body["system"] = json!(system.join("\n\n"));
+    }
+    if let Some(temperature) = request.temperature {
+        // This API ends at 1.
+        body["temperature"] = json!(temperature.min(1.0));
+    }
+    if !request.tools.is_empty() {
+        let tool =
+            |t: &super::ToolSpec| json!({"name": t.name, "description": t.description, "input_schema": t.parameters});
+        body["tools"] = request.tools.iter().map(tool).collect();
+    }
+    if stream {
+        body["stream"] = json!(true);
+    }
+    body
+}
+
+fn blocks_of(message: &ChatMessage) -> Vec<Value> {
+    if let Some(id) = &message.tool_call_id {
+        return vec![json!({"type": "tool_result", "tool_use_id": id, "content": message.content})];
+    }
+    let text = (!message.content.is_empty()).then(|| json!({"type": "text", "text": message.content}));
+    let calls = message.tool_calls.iter().map(|c| {
+        let input = if c.arguments.is_object() { c.arguments.clone() } else { Value::Object(Map::new()) };
+        json!({"type": "tool_use", "id": c.id, "name": c.name, "input": input})
+    });
+    text.into_iter().chain(calls).collect()
+}
+
+/// An answer, as it comes whole and as a stream gathers it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    content: Vec<Block>,
+    model: Option<String>,
+    stop_reason: Option<String>,
+    usage: Counts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Block {
+    #[serde(rename = "type")]
+    kind: String,
+    text: String,
+    id: String,
+    name: String,
+    input: Value,
+    /// A tool's input as it arrives in a stream.
+    #[serde(skip)]
+    json: String,
+}
+
+/// Each counted apart; what is read from or written to a cache is input all the same.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct Counts {
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_creation_input_tokens: u64,
+    cache_read_input_tokens: u64,
+}
+
+impl Answer {
+    fn reply(self, request: &ChatRequest) -> ChatReply {
+        let text: String = self.content.iter().filter(|b| b.kind == "text").map(|b| b.text.as_str()).collect();
+        let call = |b: &Block| ToolCall { id: b.id.clone(), name: b.name.clone(), arguments: b.arguments() };
+        let tool_calls: Vec<_> = self.content.iter().filter(|b| b.kind == "tool_use").map(call).collect();
+        let counts = self.usage;
+        let read = counts.input_tokens + counts.cache_creation_input_tokens + counts.cache_read_input_tokens;
+        let usage = match read + counts.output_tokens {
+            0 => Usage::estimate(request, &text, &tool_calls),
+            _ => Usage { input_tokens: read, output_tokens: counts.output_tokens, estimated: false, cost: None },
+        };
+        let finish = match self.stop_reason.as_deref() {
+            _ if !tool_calls.is_empty() => Finish::ToolCalls,
+            Some("end_turn" | "stop_sequence") => Finish::Stop,
+            Some("max_tokens" | "model_context_window_exceeded") => Finish::Length,
+            Some("refusal") => Finish::ContentFilter,
+            _ => Finish::Other,
+        };
+        ChatReply { text, tool_calls, output: None, model: self.model.unwrap_or_default(), finish, usage }
+    }
+}
+
+impl Block {
+    fn arguments(&self) -> Value {
+        if self.json.is_empty() {
+            self.input.clone()
+        } else {
+            serde_json::from_str(&self.json).unwrap_or_else(|_| json!(self.json))
+        }
+    }
+}
+
+/// Reads the stream to its end, handing on the text as it comes.
+async fn streamed(provider: &Provider, response: OutResponse, pieces: &mut Pieces) -> Result<Answer, ActivityError> {
+    let mut events = body::events(provider, response);
+    let mut answer = Answer::default();
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            // Whole already: only the farewell is missing.
+            Err(_) if answer.stop_reason.is_some() => return Ok(answer),
+            Err(error) => return Err(error),
+        };
+        let data: Value = serde_json::from_str(&event.data)
+            .map_err(|e| failure::garbage(&format!("a stream with broken JSON in it ({e})"), provider, &event.data))?;
+        match data["type"].as_str().unwrap_or_default() {
+            "error" => {
+                let said = failure::said(&data).unwrap_or_else(|| data["error"].to_string());
+                return Err(failure::garbage("an error within its stream", provider, &said));
+            }
+            "message_stop" => return Ok(answer),
+            _ => answer.take(provider, data, pieces)?,
+        }
+    }
+    if answer.stop_reason.is_some() {
+        return Ok(answer);
+    }
+    Err(failure::garbage("a stream that breaks off in the middle", provider, ""))
+}
+
+impl Answer {
+    fn take(&mut self, provider: &Provider, mut data: Value, pieces: &mut Pieces) -> Result<(), ActivityError> {
+        let at = data["index"].as_u64().and_then(|at| usize::try_from(at).ok()).unwrap_or(0);
+        match data["type"].as_str().unwrap_or_default() {
+            "message_start" => {
+                self.model = data["message"]["model"].as_str().map(ToOwned::to_owned);
+                self.usage = Counts::deserialize(&data["message"]["usage"]).unwrap_or_default();
+            }
+            "content_block_start" if at < BLOCKS_MAX => {
+                let block = Block::deserialize(data["content_block"].take()).unwrap_or_default();
+                pieces.push(&block.text);
+                self.content.resize_with(self.content.len().max(at + 1), Block::default);
+                self.content[at] = block;
+            }
+            "content_block_delta" => {
+                let Some(block) = self.content.get_mut(at) else {
+                    return Err(failure::garbage("a piece of a block that was never begun", provider, ""));
+                };
+                if let Some(text) = data["delta"]["text"].as_str() {
+                    pieces.push(text);
+                    block.text.push_str(text);
+                }
+                block.json.push_str(data["delta"]["partial_json"].as_str().unwrap_or_default());
+            }
+            "message_delta" => {
+                self.stop_reason =
+                    data["delta"]["stop_reason"].as_str().map(ToOwned::to_owned).or(self.stop_reason.take());
+                if let Some(tokens) = data["usage"]["output_tokens"].as_u64() {
+                    self.usage.output_tokens = tokens;
+                }
+            }
+            "content_block_start" => return Err(failure::garbage("more blocks than any answer has", provider, "")),
+            // Pings, ends of blocks, and what later versions add.
+            _ => {}
+        }
+        Ok(())
+    }
+}
