@@ -6,7 +6,7 @@ use tutti_app::App;
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    for more in [answers(), failures()] {
+    for more in [answers(), conversations(), failures()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }
@@ -90,6 +90,25 @@ fn answers() -> Value {
                 "iterations": {"type": "integer"}, "stopped_by": {"type": "string"}, "error": schema("RunError")
             }
         },
+        "Signalled": {
+            "type": "object", "required": ["run_id", "name", "is_duplicate"],
+            "properties": {"run_id": uuid(), "name": {"type": "string"}, "is_duplicate": {"type": "boolean"}}
+        },
+        "Patterns": list(json!({"type": "object", "required": ["name", "description", "options", "example"]})),
+        "Workflows": list(json!({"type": "object", "required": ["name", "version", "kind"]})),
+        "Health": {
+            "type": "object", "required": ["status", "version", "timestamp"],
+            "properties": {
+                "status": {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]},
+                "version": {"type": "string"}, "timestamp": time(), "parts": {"type": "object"},
+                "configuration": {"type": "object", "additionalProperties": {"type": "string"}}
+            }
+        }
+    })
+}
+
+fn conversations() -> Value {
+    json!({
         "SessionPage": paged("SessionItem"),
         "SessionItem": session_item(),
         "Session": {"allOf": [schema("SessionItem"), {
@@ -121,20 +140,6 @@ fn answers() -> Value {
                 "session_id": {"type": "string"}, "requested_at": time(),
                 "deadline": {"type": ["string", "null"], "format": "date-time"}, "request": {},
                 "hash": {"type": "string"}
-            }
-        },
-        "Signalled": {
-            "type": "object", "required": ["run_id", "name", "is_duplicate"],
-            "properties": {"run_id": uuid(), "name": {"type": "string"}, "is_duplicate": {"type": "boolean"}}
-        },
-        "Patterns": list(json!({"type": "object", "required": ["name", "description", "options", "example"]})),
-        "Workflows": list(json!({"type": "object", "required": ["name", "version", "kind"]})),
-        "Health": {
-            "type": "object", "required": ["status", "version", "timestamp"],
-            "properties": {
-                "status": {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]},
-                "version": {"type": "string"}, "timestamp": time(), "parts": {"type": "object"},
-                "configuration": {"type": "object", "additionalProperties": {"type": "string"}}
             }
         }
     })
