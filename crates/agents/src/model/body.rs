@@ -106,7 +106,10 @@ pub(super) fn key(provider: &Provider, prefix: &str) -> Result<Option<HeaderValu
         return Ok(None);
     };
     let mut value = HeaderValue::try_from(format!("{prefix}{key}")).map_err(|_| {
-        ActivityError::fatal(CLASS, "the provider's API key holds characters that no HTTP header may hold")
+        ActivityError::fatal(
+            CLASS,
+            "the key of this provider (LLM_API_KEY or its api_key) holds characters that no HTTP header may hold",
+        )
     })?;
     value.set_sensitive(true);
     Ok(Some(value))

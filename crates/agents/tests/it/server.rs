@@ -31,23 +31,29 @@ pub struct Server {
     pub seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// Serves `answer` (told the number of the request, from 1) at `/v1/chat/completions`.
+/// Serves `answer` (told the number of the request, from 1) wherever this crate asks.
 pub async fn serve(answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Server {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = seen.clone();
     let answer = Arc::new(answer);
-    let handler = move |headers: HeaderMap, body: Bytes| async move {
-        let body = serde_json::from_slice(&body).unwrap();
-        let n = {
-            let mut log = log.lock().unwrap();
-            log.push(Seen { headers, body });
-            log.len()
-        };
-        answer(n)
+    let handler = move |headers: HeaderMap, body: Bytes| {
+        let (log, answer) = (log.clone(), answer.clone());
+        async move {
+            let body = serde_json::from_slice(&body).unwrap();
+            let n = {
+                let mut log = log.lock().unwrap();
+                log.push(Seen { headers, body });
+                log.len()
+            };
+            answer(n)
+        }
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let router = Router::new().route("/v1/chat/completions", post(handler));
+    let router = Router::new()
+        .route("/v1/chat/completions", post(handler.clone()))
+        .route("/v1/messages", post(handler.clone()))
+        .route("/v1/ask", post(handler));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     Server { base_url, seen }
 }
