@@ -16,7 +16,7 @@ pub mod scripted;
 
 pub use chat::Chat;
 pub use price::{Price, Prices, bound};
-pub use provider::{Kind, Provider, ProviderRef, Providers, install, installed, price};
+pub use provider::{Kind as ModelKind, Provider, ProviderRef, Providers, install, installed, price};
 pub use route::{Hop, Route};
 
 use chat::{Call, Pieces};
@@ -217,12 +217,12 @@ pub struct ChatReply {
 /// The list of dialects: who answers for which kind of provider.
 async fn dialect(call: &Call<'_>, pieces: &mut Pieces) -> Result<ChatReply, ActivityError> {
     match &call.provider.kind {
-        Kind::OpenAi => openai::chat(call, call.cx.outbound.as_ref(), pieces).await,
-        Kind::Scripted(script) => openai::chat(call, script.as_ref(), pieces).await,
-        Kind::Anthropic => anthropic::chat(call, pieces).await,
-        Kind::Offline => offline::chat(call, pieces).await,
+        ModelKind::OpenAi => openai::chat(call, call.cx.outbound.as_ref(), pieces).await,
+        ModelKind::Scripted(script) => openai::chat(call, script.as_ref(), pieces).await,
+        ModelKind::Anthropic => anthropic::chat(call, pieces).await,
+        ModelKind::Offline => offline::chat(call, pieces).await,
         // A route is asked hop by hop, before a dialect is chosen.
-        Kind::Route(_) => {
+        ModelKind::Route(_) => {
             Err(ActivityError::fatal(failure::CLASS, "a route leads to another route; name providers in it"))
         }
     }

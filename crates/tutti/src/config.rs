@@ -13,6 +13,7 @@ pub mod listen;
 pub mod log;
 pub mod model;
 pub mod patterns;
+pub mod providers;
 pub mod remote;
 pub mod sessions;
 pub mod setting;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub log: log::Log,
     /// Agents from `tutti.toml`.
     pub agents: agents::Agents,
+    /// Providers, routes and prices from `tutti.toml`.
+    pub providers: providers::Tables,
     /// The offline model's pause after each word, so that a person can read along; zero save in the demo.
     pub offline_pace: std::time::Duration,
 }
@@ -86,6 +89,7 @@ pub struct Problems(pub Vec<Problem>);
 pub struct Loaded {
     values: Values,
     agents: agents::Agents,
+    providers: providers::Tables,
     file_name: String,
     problems: Vec<Problem>,
     /// Remarks for people: set names that this version does not use, likely slips.
@@ -108,9 +112,11 @@ pub fn read(sources: &Sources) -> Loaded {
     let (agents, mut found) =
         sources.file.get("agents").map(|t| agents::read(t, &sources.file_name)).unwrap_or_default();
     problems.append(&mut found);
+    let (providers, mut found) = providers::read(&sources.file, &sources.file_name, |name| sources.variable(name));
+    problems.append(&mut found);
     problems.extend(unknown_keys(sources));
-    let mut loaded =
-        Loaded { notes: notes(sources, &values), values, agents, file_name: sources.file_name.clone(), problems };
+    let file_name = sources.file_name.clone();
+    let mut loaded = Loaded { notes: notes(sources, &values), values, agents, providers, file_name, problems };
     loaded.check_together();
     loaded
 }
@@ -133,6 +139,7 @@ impl Loaded {
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,
                 agents: self.agents.clone(),
+                providers: self.providers.clone(),
                 offline_pace: std::time::Duration::ZERO,
             })
         };
@@ -207,6 +214,17 @@ impl Loaded {
             });
         }
         if let Ok(model) = model::Model::read(v)
+            && let Some(name) = &model.provider
+            && !self.providers.providers.contains_key(name)
+        {
+            let known: Vec<_> = self.providers.providers.keys().map(String::as_str).collect();
+            let file = &self.file_name;
+            p.push(Problem::of(
+                "LLM_PROVIDER",
+                format!("{name:?} is no provider or route of {file}; there are: {}", known.join(", ")),
+            ));
+        }
+        if let Ok(model) = model::Model::read(v)
             && model.base_url.is_some()
             && model.default_model.is_none()
             && !p.iter().any(|p| p.name.as_deref() == Some("LLM_DEFAULT_MODEL"))
@@ -232,7 +250,10 @@ fn names() -> impl Iterator<Item = String> {
 }
 
 fn unknown_keys(sources: &Sources) -> Vec<Problem> {
-    let known: Vec<String> = names().map(|n| n.to_ascii_lowercase()).chain(["agents".into()]).collect();
+    let known: Vec<String> = names()
+        .map(|n| n.to_ascii_lowercase())
+        .chain(["agents", "providers", "routes", "prices"].map(Into::into))
+        .collect();
     let unknown = sources.file.keys().filter(|k| !known.contains(k) && !later::TABLES.contains(&k.as_str()));
     unknown
         .map(|key| {

@@ -98,12 +98,13 @@ fn url(settings: &Settings, listener: &TcpListener) -> anyhow::Result<String> {
 fn egress(settings: &Settings, book: &AgentBook) -> anyhow::Result<EgressPolicy> {
     let mut configured: Vec<&str> = settings.model.base_url.iter().map(|url| url.as_str()).collect();
     configured.extend(book.endpoints());
+    configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
     Ok(EgressPolicy::parse(&settings.calls.egress_allow.join(","), &configured)?)
 }
 
 fn providers(settings: &Settings) -> Providers {
     let model = &settings.model;
-    match &model.base_url {
+    let mut providers = match &model.base_url {
         Some(url) => {
             let provider = Provider::openai(url.as_str(), model.api_key.clone(), model.default_model.clone());
             Providers::only("llm", Provider { timeout: model.timeout, ..provider })
@@ -112,7 +113,13 @@ fn providers(settings: &Settings) -> Providers {
             let provider = Provider { pace: settings.offline_pace, ..Provider::offline() };
             Providers::only(ProviderRef::OFFLINE, provider)
         }
+    };
+    providers.map.extend(settings.providers.providers.clone());
+    providers.prices = settings.providers.prices.clone();
+    if let Some(name) = &model.provider {
+        providers.default.clone_from(name);
     }
+    providers
 }
 
 fn workflows(calls: &Calls, model: &Model) -> Registry {

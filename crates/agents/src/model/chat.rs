@@ -4,7 +4,7 @@ use super::failure::CLASS;
 use super::price::Price;
 use super::provider::{self, Provider, ProviderRef};
 use super::route;
-use super::{ChatMessage, ChatReply, ChatRequest, Kind, Usage};
+use super::{ChatMessage, ChatReply, ChatRequest, ModelKind, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Activity for Chat {
         let request = ChatRequest { model: model.map(ToOwned::to_owned), ..self.request.clone() };
         let found = provider::find(&provider)?;
         match &found.kind {
-            Kind::Route(route) => route::ask(route, &request, &cx).await,
+            ModelKind::Route(route) => route::ask(route, &request, &cx).await,
             _ => within(&provider, &found, &request, &cx).await,
         }
     }
@@ -163,7 +163,7 @@ async fn fitted(
         Ok(output) => return Ok(with_output(first, output)),
         Err(why) => why,
     };
-    if matches!(call.provider.kind, Kind::Offline) {
+    if matches!(call.provider.kind, ModelKind::Offline) {
         // It would say the same again.
         return Err(ActivityError::fatal(CLASS, format!("the offline model cannot fill this output_schema: {why}")));
     }

@@ -3,10 +3,7 @@
 use super::values::Problem;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-
-/// What an agent's table may hold.
-const KEYS: &[&str] =
-    &["name", "kind", "instructions", "description", "model", "tools", "output_schema", "routes", "endpoint"];
+use tutti_agents::agent::AgentDefinition;
 
 /// Agents by name, each in the shape of an inline agent of a request, save for its name.
 pub type Agents = BTreeMap<String, Map<String, Value>>;
@@ -32,10 +29,13 @@ fn agent(name: &str, table: &toml::Value, file: &str) -> Result<Map<String, Valu
     let Some(fields) = table.as_table() else {
         return Err(vec![at("", format!("should be a table, [agents.{name}]"))]);
     };
+    let shape = AgentDefinition::schema();
+    let known: Vec<&str> =
+        shape["properties"].as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
     let mut problems: Vec<Problem> = fields
         .keys()
-        .filter(|key| !KEYS.contains(&key.as_str()))
-        .map(|key| at(&format!(".{key}"), format!("is not known; {}", super::nearest(key, KEYS.iter().copied()))))
+        .filter(|key| !known.contains(&key.as_str()))
+        .map(|key| at(&format!(".{key}"), format!("is not known; {}", super::nearest(key, known.iter().copied()))))
         .collect();
     let agent = match serde_json::to_value(fields) {
         Ok(Value::Object(mut agent)) => {

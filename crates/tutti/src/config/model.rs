@@ -15,6 +15,8 @@ concern! {
             "Model that answers where an agent names none; a must with LLM_BASE_URL.";
         LLM_API_KEY: api_key: Option<SecretString> = Maybe(Secret), None,
             "Key of that API.";
+        LLM_PROVIDER: provider: Option<String> = Maybe(Text), None,
+            "Provider or route of tutti.toml that answers where an agent names none.";
         LLM_TIMEOUT: timeout: Duration = Seconds { min_ms: 100, max_s: 3_600 }, Some("120"),
             "How long a model may stay silent before the call is given up.";
     }

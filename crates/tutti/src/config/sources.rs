@@ -61,6 +61,13 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// What the environment, or `.env`, holds under a name.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let set = self.environment.get(name).and_then(|text| text.to_str()).map(ToOwned::to_owned);
+        set.or_else(|| self.dotenv.get(name).cloned())
+    }
+
     /// This process's environment, and the files of this directory. `config` names another file than `./tutti.toml`.
     pub fn here(flags: Vec<Flag>, config: Option<&Path>) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
