@@ -5,7 +5,8 @@
 //! `../shared`). What is missing is said, and its numbers are left out rather than guessed.
 //!
 //! `BENCH_SECS` (3) and `BENCH_ROUNDS` (3) shorten or lengthen it. `LIMITS` names a probe that is built already, `RESTATE` the
-//! binary of a Restate server.
+//! binary of a Restate server, `MAF` a Python with Microsoft's Agent Framework, `MOCKLLM` a model server that is built already.
+//! `BENCH_ONLY=load|teams` measures one part.
 
 mod child;
 mod disk;
@@ -15,6 +16,7 @@ mod places;
 mod probe;
 mod report;
 mod restate;
+mod teams;
 mod tutti;
 mod wrk;
 
@@ -22,13 +24,23 @@ use anyhow::Result;
 use places::Places;
 use report::Report;
 
+/// Whether `BENCH_ONLY` (`load`, `teams`) leaves this part in.
+fn wants(part: &str) -> bool {
+    std::env::var("BENCH_ONLY").map_or(true, |only| only.is_empty() || only == part)
+}
+
 fn main() -> Result<()> {
     let places = Places::find()?;
     let mut report = Report::default();
     tutti::cold_start(&places, &mut report)?;
     disk::bytes_per_step(&places, &mut report)?;
     if wrk::is_installed() {
-        load::measure(&places, &mut report)?;
+        if wants("load") {
+            load::measure(&places, &mut report)?;
+        }
+        if wants("teams") {
+            teams::measure(&places, &mut report)?;
+        }
     } else {
         report.note("wrk is not installed (Debian: apt-get install wrk): no load was measured");
     }

@@ -31,6 +31,15 @@ impl Server {
         Ok(Self { address, process })
     }
 
+    /// Starts it on a model server.
+    pub fn start_on(places: &Places, data: &Path, model_url: &str, model: &str) -> Result<Self> {
+        let mut command = Command::new(&places.tutti);
+        command.env_clear().env("LLM_BASE_URL", model_url).env("LLM_DEFAULT_MODEL", model);
+        command.current_dir(data).args(["serve", "--port", "0", "--data"]).arg(data);
+        let (process, address) = Running::until(&mut command, listens_on)?;
+        Ok(Self { address, process })
+    }
+
     /// Submits a run of so many steps and awaits its end.
     pub fn noop(&self, steps: u32) -> Result<()> {
         let body = json!({"workflow": "noop", "input": {"steps": steps}});

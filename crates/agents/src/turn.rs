@@ -2,7 +2,7 @@
 
 use crate::agent::{Kind, Reasoning};
 use crate::http_agent::{AskHttp, Line};
-use crate::model::{Chat, ChatMessage, ChatReply, ChatRequest, ToolCall, ToolSpec, bound, price};
+use crate::model::{Chat, ChatMessage, ChatReply, ChatRequest, Role, ToolCall, ToolSpec, bound, price};
 use crate::person::{agree, decide};
 use crate::reasoning;
 use crate::team::{Member, Message, Source, text_of};
@@ -197,7 +197,9 @@ impl Member {
     /// The request as it stands before the first answer.
     fn request(&self, turn: Turn<'_>) -> ChatRequest {
         let said = turn.said;
-        let mut messages = vec![ChatMessage::system(self.instructions())];
+        let instructions = self.instructions();
+        let system = turn.order.map_or(instructions.clone(), |order| format!("{instructions}\n\n{order}"));
+        let mut messages = vec![ChatMessage::system(system.trim_start())];
         messages.extend(self.rules.earlier.iter().map(|message| match message.from.as_deref() {
             None | Some("user") => ChatMessage::user(message.text.clone()),
             Some(_) => ChatMessage::assistant(message.text.clone()),
@@ -208,7 +210,10 @@ impl Member {
             Some(name) if said.len() > 1 => ChatMessage::user(format!("{name} said:\n{}", message.text)),
             _ => ChatMessage::user(message.text.clone()),
         }));
-        messages.extend(turn.order.map(ChatMessage::user));
+        // An answer is asked of somebody: a conversation that ends with the member's own words would be prolonged.
+        if messages.last().is_some_and(|last| last.role == Role::Assistant) {
+            messages.push(ChatMessage::user("Go on."));
+        }
         ChatRequest {
             model: self.agent.model.clone(),
             messages,

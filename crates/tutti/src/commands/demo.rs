@@ -1,4 +1,4 @@
-//! `tutti demo`: two teams at work on real questions, over HTTP like any client's; then the server stays up.
+//! `tutti demo`: five teams at work on real questions, one per pattern, over HTTP like any client's; then the server stays up.
 
 use super::{Place, serve};
 use crate::client::{Client, segment};
@@ -18,7 +18,7 @@ pub struct Args {
     /// Where the server listens.
     #[command(flatten)]
     pub place: Place,
-    /// End after the two teams instead of keeping the server up
+    /// End after the five teams instead of keeping the server up
     #[arg(long)]
     exit: bool,
 }
@@ -29,15 +29,27 @@ struct Scene {
     request: &'static str,
 }
 
-const SCENES: [Scene; 2] = [
+const SCENES: [Scene; 5] = [
     // The question is a real customer's, from BANKING77 (PolyAI, CC BY 4.0).
     Scene {
-        title: "A bank's customer writes; three agents work one after the other",
+        title: "A bank's customer writes; the case goes to whom it belongs",
         request: include_str!("../../demos/support.json"),
     },
     Scene {
-        title: "Two designs are compared; three agents work at once",
+        title: "Two designs are compared at once; an architect decides and says who said what",
         request: include_str!("../../demos/designs.json"),
+    },
+    Scene {
+        title: "An incident is reviewed in a discussion; a scribe follows silently",
+        request: include_str!("../../demos/incident.json"),
+    },
+    Scene {
+        title: "A move is planned: a manager writes the plan, the team carries it out",
+        request: include_str!("../../demos/plan.json"),
+    },
+    Scene {
+        title: "A letter is translated, reviewed and edited, one after the other",
+        request: include_str!("../../demos/translation.json"),
     },
 ];
 
@@ -46,7 +58,7 @@ const PORTS_TRIED: u16 = 50;
 /// The offline model's pause after each word, where a person reads along.
 const PACE: Duration = Duration::from_millis(25);
 
-/// Shows both scenes, then keeps the server up until Ctrl-C.
+/// Shows all scenes, then keeps the server up until Ctrl-C.
 pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
     let mut settings = super::settings(loaded)?;
     let moved = if loaded.is_default("AGENT_ORCHESTRATOR_PORT") { free_port(&mut settings) } else { None };
@@ -112,7 +124,7 @@ fn free_port(settings: &mut Settings) -> Option<u16> {
 
 fn banner(paint: Paint, settings: &Settings, url: &str, moved: Option<u16>) -> String {
     let mut text =
-        paint.ink(Ink::Bold, &format!("Tutti {} · two teams, two real questions", env!("CARGO_PKG_VERSION")));
+        paint.ink(Ink::Bold, &format!("Tutti {} · five teams, five real questions", env!("CARGO_PKG_VERSION")));
     let model = settings.model.answering();
     if settings.model.base_url.is_none() {
         let _ = write!(
@@ -173,7 +185,7 @@ mod tests {
     fn scenes_are_files_that_run_takes() {
         for scene in &SCENES {
             let request: Value = serde_json::from_str(scene.request).unwrap();
-            assert_eq!(request["agents"].as_array().unwrap().len(), 3);
+            assert!(request["agents"].as_array().unwrap().len() >= 3);
             assert!(heading(Paint::PLAIN, 1, scene, &request).contains(request["pattern"].as_str().unwrap()));
         }
         assert!(serde_json::from_str::<Value>(ASK).is_ok() && !ASK.contains('\''), "it stands in single quotes");

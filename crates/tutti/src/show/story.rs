@@ -76,8 +76,15 @@ impl Story {
             }
             "agent.message" => {
                 // A streamed answer's text stands beside its output.
-                let answer = data.get("text").or_else(|| data.get("output")).and_then(words);
-                self.floor.message(key, answer.unwrap_or_default());
+                let answer = data.get("text").or_else(|| data.get("output")).and_then(words).unwrap_or_default();
+                // Data is for machines: a glimpse of it will do.
+                let is_data =
+                    data.pointer("/output/output").is_some_and(|output| output.is_object() || output.is_array());
+                if is_data {
+                    self.floor.message(key, &short(answer, 160))
+                } else {
+                    self.floor.message(key, answer)
+                }
                 self.used.add(data);
             }
             "agent.retracted" => self.floor.retract(key),
@@ -117,8 +124,8 @@ impl Story {
                 let speaker = agent(data).or_else(|| text(data, "speaker")).unwrap_or("?");
                 (Ink::Dim, format!("→ next speaks {}{}", short(speaker, 80), because()))
             }
-            "plan.created" => (Ink::Dim, format!("≡ plan: {}", summary(data, "plan"))),
-            "plan.revised" => (Ink::Dim, format!("≡ plan changed: {}", summary(data, "plan"))),
+            "plan.created" => (Ink::Dim, format!("≡ plan by {}{}", word("by"), steps(data))),
+            "plan.revised" => (Ink::Dim, format!("≡ plan changed{}{}{}", because(), changes(data), steps(data))),
             "tool.called" => (Ink::Dim, format!("⚙ {} {}", tool(data), summary(data, "arguments"))),
             "tool.returned" => (Ink::Dim, format!("⚙ {} answered {}", tool(data), summary(data, "output"))),
             "child.started" => (Ink::Dim, format!("↳ starts {} (run {})", word("workflow"), word("run_id"))),
@@ -211,6 +218,25 @@ fn tool(data: &Value) -> String {
 fn summary(data: &Value, name: &str) -> String {
     let value = field(data, name).or_else(|| data.get("about"));
     value.map_or_else(String::new, |v| short(&words(v).map_or_else(|| v.to_string(), str::to_owned), 200))
+}
+
+/// A plan's steps, a line each.
+fn steps(data: &Value) -> String {
+    let steps = data.pointer("/plan/steps").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let line = |step: &Value| {
+        let word = |name: &str| short(text(step, name).unwrap_or("?"), 120);
+        format!("\n  {} {} {}: {}", word("id"), word("how"), list(field(step, "agents")), word("task"))
+    };
+    steps.iter().map(line).collect()
+}
+
+/// What a changed plan adds, drops and alters.
+fn changes(data: &Value) -> String {
+    let part = |(name, sign): (&str, &str)| {
+        let ids = data.get("diff")?.get(name)?.as_array().filter(|ids| !ids.is_empty())?;
+        Some(format!(" {sign}{}", list(Some(&Value::Array(ids.clone())))))
+    };
+    [("added", "+"), ("changed", "~"), ("removed", "-")].into_iter().filter_map(part).collect()
 }
 
 fn paren(data: &Value, name: &str) -> String {

@@ -67,9 +67,14 @@ impl Asked {
         let args: Value = serde_json::from_slice(&spawn.request.args).unwrap();
         let request = &args["request"];
         let messages = request["messages"].as_array().unwrap();
-        let first = messages[0]["content"].as_str().unwrap();
+        // Instructions, and behind them what is to be done in this turn.
+        let (first, order) = match messages[0]["content"].as_str().unwrap() {
+            all if all.contains("\n\n") => all.split_once("\n\n").map(|(first, order)| (first, Some(order))).unwrap(),
+            all => (all, None),
+        };
         let who = first.strip_prefix("You are ").and_then(|rest| rest.split('.').next()).unwrap_or("manager");
-        let texts = messages[1..].iter().map(|m| m["content"].as_str().unwrap().to_owned()).collect();
+        let texts = messages[1..].iter().map(|m| m["content"].as_str().unwrap().to_owned());
+        let texts = texts.chain(order.map(ToOwned::to_owned)).collect();
         let tools = request["tools"].as_array().into_iter().flatten().map(|t| t["name"].as_str().unwrap().to_owned());
         Self {
             who: who.into(),
