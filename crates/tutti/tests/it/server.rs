@@ -89,21 +89,23 @@ fn refusals_of_the_server_name_each_field() {
 }
 
 #[test]
-fn the_demo_shows_two_teams_and_the_files_it_is_made_of_run() {
+fn the_demo_shows_five_teams_and_the_files_it_is_made_of_run() {
     let tutti = Tutti::new();
     let done = tutti.run(&["demo", "--exit", "--port", "0"]);
     assert_eq!((done.code, done.err.as_str()), (0, ""));
     for shown in [
         "tutti-offline",
-        "▸ classifier\n",
-        "▸ writer\n",
-        "▸ reliability\n",
-        "▸ growth\n",
+        "→ triage hands over to payments: ",
+        "▸ architect\n",
+        "→ next speaks critic: next in turn",
+        "▸ scribe\n",
+        "≡ plan by manager\n  s1 ask architect: ",
+        "▸ editor\n",
         "Every step is in the journal",
     ] {
         assert!(done.out.contains(shown), "{shown}: {}", done.out);
     }
-    assert_eq!(done.out.matches("✔ completed").count(), 2, "{}", done.out);
+    assert_eq!(done.out.matches("✔ completed").count(), 5, "{}", done.out);
     assert!(!done.out.contains('\x1b'), "no colours without a terminal");
 }
 
@@ -113,7 +115,7 @@ fn run_starts_a_server_of_its_own_when_none_answers() {
     let tutti = Tutti::new().env("AGENT_ORCHESTRATOR_PORT", "9");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/demos/support.json");
     let done = tutti.run(&["run", file, "--follow"]);
-    assert!(done.code == 0 && done.out.contains("▸ writer\n"), "{done:?}");
+    assert!(done.code == 0 && done.out.contains("▸ payments\n"), "{done:?}");
     let served = Served::start(&tutti);
     let list = tutti.run(&["runs", "list", "--url", &served.url]);
     assert!(list.out.contains("completed"), "its run is kept: {list:?}");

@@ -86,6 +86,19 @@ impl Plan {
         Self { facts: Vec::new(), steps: agents.iter().enumerate().take(STEPS_MAX).map(step).collect() }
     }
 
+    /// With small slips mended: one agent is asked, several that are to be asked are asked at once.
+    #[must_use]
+    pub fn normal(mut self) -> Self {
+        for step in &mut self.steps {
+            step.how = match (step.how, step.agents.len()) {
+                (_, 1) => How::Ask,
+                (How::Ask, 2..) => How::Concurrent,
+                (how, _) => how,
+            };
+        }
+        self
+    }
+
     /// Everything that is wrong with it, in words a planner can act on.
     #[must_use]
     pub fn wrongs(&self, agents: &[String], turns_max: u32) -> Vec<String> {
@@ -99,13 +112,8 @@ impl Plan {
             for name in step.agents.iter().filter(|name| !agents.contains(name)) {
                 wrongs.push(format!("step {id}: there is no agent {name:?}; there are: {}", agents.join(", ")));
             }
-            match (step.how, step.agents.len()) {
-                (_, 0) => wrongs.push(format!("step {id}: it names no agent")),
-                (How::Ask, n) if n > 1 => wrongs.push(format!("step {id}: ask takes one agent")),
-                (How::GroupChat | How::Handoff | How::Concurrent, 1) => {
-                    wrongs.push(format!("step {id}: one agent alone is asked with how=ask"));
-                }
-                _ => {}
+            if step.agents.is_empty() {
+                wrongs.push(format!("step {id}: it names no agent"));
             }
             for need in step.needs.iter().flatten().filter(|need| !before.contains(need.as_str())) {
                 wrongs.push(format!("step {id}: it needs {need:?}, which is no step before it"));
@@ -138,12 +146,12 @@ impl Plan {
     }
 }
 
-/// The JSON Schema a planner fills.
+/// The JSON Schema a planner fills; its default is the plain plan.
 #[must_use]
-pub fn schema(agents: &[String]) -> Value {
+pub fn schema(agents: &[String], task: &str) -> Value {
     json!({"type": "object", "required": ["facts", "steps"], "properties": {
         "facts": {"type": "array", "items": {"type": "string"}, "description": "What is known, and what must be found out."},
-        "steps": {"type": "array", "minItems": 1, "maxItems": STEPS_MAX, "items": {
+        "steps": {"type": "array", "default": Plan::plain(agents, task).steps, "minItems": 1, "maxItems": STEPS_MAX, "items": {
             "type": "object", "required": ["id", "task", "how", "agents"], "properties": {
                 "id": {"type": "string"}, "task": {"type": "string"},
                 "how": {"type": "string", "enum": ["ask", "sequential", "concurrent", "group_chat", "handoff"]},
@@ -170,10 +178,10 @@ mod tests {
         let plan =
             Plan { facts: vec![], steps: vec![step("s1", How::Ask, &["a", "z"]), late, step("s1", How::Ask, &[])] };
         let wrongs = plan.wrongs(&agents, 10);
-        for part in ["no agent \"z\"", "takes one agent", "\"s3\"", "used twice", "names no agent", "up to 11 turns"] {
+        for part in ["no agent \"z\"", "\"s3\"", "used twice", "names no agent", "up to 11 turns"] {
             assert!(wrongs.iter().any(|w| w.contains(part)), "{part}: {wrongs:?}");
         }
-        assert_eq!(wrongs.len(), 6, "{wrongs:?}");
+        assert_eq!(wrongs.len(), 5, "{wrongs:?}");
         assert_eq!(Plan::plain(&agents, "x").wrongs(&agents, 10), Vec::<String>::new());
         assert!(!Plan::default().wrongs(&agents, 10).is_empty());
     }

@@ -94,9 +94,9 @@ impl Ledger {
         self.done.push(step.id.clone());
         let ctx = job.ctx.scope("progress", round);
         let schema = json!({"type": "object", "required": ["is_satisfied", "is_in_loop", "is_progress", "reason"], "properties": {
-            "is_satisfied": {"type": "boolean", "description": "The task is done."},
-            "is_in_loop": {"type": "boolean", "description": "The same is said or done again."},
-            "is_progress": {"type": "boolean", "description": "The last step brought the task forward."},
+            "is_satisfied": {"type": "boolean", "default": false, "description": "The task is done."},
+            "is_in_loop": {"type": "boolean", "default": false, "description": "The same is said or done again."},
+            "is_progress": {"type": "boolean", "default": true, "description": "The last step brought the task forward."},
             "reason": {"type": "string"}}});
         let order = format!("Step {} is over. How does the work stand?", step.id);
         let turn = Turn { said: &self.said, order: Some(&order), schema: Some(&schema), ..Turn::default() };
@@ -127,7 +127,7 @@ async fn draft(
 ) -> Result<(Plan, String), StoppedBy> {
     let names: Vec<_> = job.team.members().iter().map(|m| m.name().to_owned()).collect();
     let about: Vec<_> = job.team.members().iter().map(|m| format!("{}: {}", m.name(), m.about())).collect();
-    let schema = plan::schema(&names);
+    let schema = plan::schema(&names, &job.input.text);
     let mut order = format!(
         "Plan how this team does the task, in as few steps as it takes (at most {} turns of agents in all). {}\nThe agents:\n{}",
         job.max_iterations,
@@ -138,9 +138,9 @@ async fn draft(
     for attempt in 1..=2 {
         let turn = Turn { said, order: Some(&order), schema: Some(&schema), ..Turn::default() };
         let plan = match job.manager().turn(&ctx.scope("draft", attempt), turn).await {
-            Ok(said) => {
-                serde_json::from_value::<Plan>(said.message.value.unwrap_or_default()).map_err(|e| e.to_string())
-            }
+            Ok(said) => serde_json::from_value::<Plan>(said.message.value.unwrap_or_default())
+                .map(Plan::normal)
+                .map_err(|e| e.to_string()),
             Err(e) => match bound(&e) {
                 Some(why) => return Err(why),
                 None => Err(e.to_string()),

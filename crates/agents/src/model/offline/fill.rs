@@ -83,6 +83,10 @@ impl Filler<'_> {
                 place.hint.push_str(text);
             }
         }
+        // What the form itself says where nobody knows better; this model never does.
+        if let Some(value) = keys.get("default") {
+            return value.clone();
+        }
         if let Some(value) = keys.get("const") {
             return value.clone();
         }
