@@ -14,3 +14,4 @@ mod reasoning;
 pub mod team;
 pub mod tool;
 pub mod turn;
+pub mod yaml;

@@ -69,6 +69,11 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// Deletes.
+    pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, None).await
+    }
+
     /// The status and body of a GET, whatever the status.
     pub async fn look(&self, path: &str) -> Result<(u16, Value), Failure> {
         let response = self.send(Method::GET, path, None).await?;

@@ -1,12 +1,17 @@
 //! The commands: one file each, one line each here and in `main`.
 
+pub mod approvals;
+pub mod catalog;
 pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod health;
+pub mod page;
 pub mod run;
 pub mod runs;
 pub mod serve;
+pub mod sessions;
+pub mod simulate;
 
 use crate::client::Client;
 use crate::config::log::Log;
@@ -29,7 +34,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-const AFTER: &str = "Start with `tutti demo`: two teams at work, no key and no service needed.\n\
+const AFTER: &str = "Start with `tutti demo`: five teams at work, no key and no service needed.\n\
                      Settings come from flags, the environment, .env and tutti.toml; `tutti config` shows them.\n\
                      Exit status: 0 done, 1 failed, 2 wrong usage.";
 
@@ -38,13 +43,25 @@ const AFTER: &str = "Start with `tutti demo`: two teams at work, no key and no s
 pub enum Command {
     /// Run the server
     Serve(serve::Args),
-    /// Watch two teams work on real questions, then keep the server up
+    /// Watch five teams work on real questions, then keep the server up
     Demo(demo::Args),
     /// Run a workflow, or a team from a file, and print its answer
     Run(run::Args),
     /// Look at runs and act on them
     #[command(subcommand)]
     Runs(runs::Runs),
+    /// Look at what waits for a person
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
+    /// Look at conversations
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
+    /// List the patterns, or show one with its options and an example
+    Patterns(catalog::Patterns),
+    /// List the workflows
+    Workflows(page::Page),
+    /// Serve a scripted model over HTTP, with faults on demand
+    Simulate(simulate::Args),
     /// Show the effective configuration and where each value comes from
     Config(config::Args),
     /// Ask a server how it is

@@ -7,7 +7,7 @@ mod show;
 mod watch;
 mod wiring;
 
-use commands::{Cli, Command, Usage, runs::Runs};
+use commands::{Cli, Command, Usage, approvals::Approvals, runs::Runs};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -36,6 +36,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Runs(Runs::Cancel(args)) => commands::runs::cancel::run(&args, &loaded).await,
             Command::Runs(Runs::Signal(args)) => commands::runs::signal::run(&args, &loaded).await,
             Command::Runs(Runs::Approve(args)) => commands::runs::approve::run(&args, &loaded).await,
+            Command::Approvals(Approvals::List(page)) => commands::approvals::run(&page, &loaded).await,
+            Command::Sessions(what) => commands::sessions::run(&what, &loaded).await,
+            Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
+            Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
+            Command::Simulate(args) => commands::simulate::run(&args).await,
             Command::Config(args) => commands::config::run(&args, &loaded),
             Command::Health(args) => commands::health::run(&args, &loaded).await,
             Command::Completions(args) => commands::completions::run(&args),

@@ -11,7 +11,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tutti-workflows", &["tutti-agents", "tutti-engine"]),
     ("tutti-app", &["tutti-workflows", "tutti-agents", "tutti-engine"]),
     ("tutti-server", &["tutti-app"]),
-    ("tutti", &["tutti-server", "tutti-app", "tutti-workflows", "tutti-agents", "tutti-engine", "tutti-stores"]),
+    ("tutti-simulate", &["tutti-agents"]),
+    (
+        "tutti",
+        &[
+            "tutti-server",
+            "tutti-simulate",
+            "tutti-app",
+            "tutti-workflows",
+            "tutti-agents",
+            "tutti-engine",
+            "tutti-stores",
+        ],
+    ),
     ("tutti-tests", &[]),
     ("tutti-bench", &[]),
 ];
@@ -23,7 +35,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("redis", &["tutti-stores"]),
     ("lapin", &["tutti-stores"]),
     ("reqwest", &["tutti-agents", "tutti", "tutti-tests", "tutti-bench"]),
-    ("axum", &["tutti-server", "tutti-tests"]),
+    ("axum", &["tutti-server", "tutti-simulate", "tutti-tests"]),
     ("hyper", &["tutti-server"]),
     ("anyhow", &["tutti", "tutti-tests", "tutti-bench"]),
 ];

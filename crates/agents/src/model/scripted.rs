@@ -1,6 +1,7 @@
 //! A model that says what a script tells it to, faults included. It answers in the wire form of the OpenAI dialect, so a
 //! scripted call takes the way of a real one; the same [`Script::respond`] can stand behind a test's HTTP server.
 
+use super::{ChatMessage, ChatRequest, Role, ToolSpec};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -32,6 +33,8 @@ pub enum Then {
     Reply(String),
     /// Say the last message again.
     Echo,
+    /// Say what the offline model says.
+    Answer,
     /// Ask for tools: name and arguments of each.
     CallTools(Vec<(String, Value)>),
     /// An error status.
@@ -65,9 +68,11 @@ pub struct Rule {
 }
 
 /// A list of rules and a record of what was asked. Requests no rule fits are echoed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Script {
     rules: Vec<Rule>,
+    otherwise: Then,
+    is_forgetful: bool,
     state: Mutex<State>,
 }
 
@@ -118,7 +123,7 @@ impl Script {
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         let state = State { met: vec![0; rules.len()], seen: Vec::new() };
-        Self { rules, state: Mutex::new(state) }
+        Self { rules, otherwise: Then::Echo, is_forgetful: false, state: Mutex::new(state) }
     }
 
     /// A script that always does the same.
@@ -138,6 +143,24 @@ impl Script {
         Self::new(thens.into_iter().enumerate().map(rule).collect())
     }
 
+    /// The same script where the offline model answers what no rule fits.
+    #[must_use]
+    pub fn or_answer(self) -> Self {
+        Self { otherwise: Then::Answer, ..self }
+    }
+
+    /// The same script without a record of what was asked, for loads.
+    #[must_use]
+    pub fn forgetful(self) -> Self {
+        Self { is_forgetful: true, ..self }
+    }
+
+    /// A response to this request body whatever the rules say.
+    #[must_use]
+    pub fn answer_with(&self, then: &Then, body: &[u8]) -> Response {
+        then.response(&serde_json::from_slice(body).unwrap_or_default())
+    }
+
     /// All requests so far.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
@@ -148,10 +171,11 @@ impl Script {
     pub fn respond(&self, idempotency_key: Option<&str>, body: &[u8]) -> Response {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let then = self.pick(&body);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.seen.push(Seen { idempotency_key: idempotency_key.map(str::to_owned), body: body.clone() });
-        drop(state);
-        then.as_ref().unwrap_or(&Then::Echo).response(&body)
+        if !self.is_forgetful {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.seen.push(Seen { idempotency_key: idempotency_key.map(str::to_owned), body: body.clone() });
+        }
+        then.as_ref().unwrap_or(&self.otherwise).response(&body)
     }
 
     fn pick(&self, body: &Value) -> Option<Then> {
@@ -169,6 +193,36 @@ impl Script {
             }
         }
         picked
+    }
+}
+
+/// The request in our own words, as far as the offline model looks at it.
+fn read(body: &Value) -> ChatRequest {
+    let message = |m: &Value| {
+        let text = m["content"].as_str().unwrap_or_default().to_owned();
+        let role = match m["role"].as_str() {
+            Some("system" | "developer") => Role::System,
+            Some("assistant") => Role::Assistant,
+            Some("tool") => Role::Tool,
+            _ => Role::User,
+        };
+        let id = m["tool_call_id"].as_str().map(str::to_owned);
+        ChatMessage { tool_call_id: id, ..ChatMessage::new(role, text) }
+    };
+    let tool = |t: &Value| {
+        let text = |name: &str| t["function"][name].as_str().unwrap_or_default().to_owned();
+        ToolSpec {
+            name: text("name"),
+            description: text("description"),
+            parameters: t["function"]["parameters"].clone(),
+        }
+    };
+    ChatRequest {
+        messages: messages(body).iter().map(message).collect(),
+        tools: body["tools"].as_array().into_iter().flatten().map(tool).collect(),
+        output_schema: body.pointer("/response_format/json_schema/schema").cloned(),
+        max_tokens: body["max_tokens"].as_u64().and_then(|n| u32::try_from(n).ok()),
+        ..ChatRequest::default()
     }
 }
 
@@ -191,6 +245,11 @@ impl Then {
         match self {
             Self::Reply(text) => said(body, streamed, text, &[]),
             Self::Echo => said(body, streamed, last(body), &[]),
+            Self::Answer => {
+                let reply = super::offline::answer(&read(body));
+                let calls: Vec<_> = reply.tool_calls.into_iter().map(|call| (call.name, call.arguments)).collect();
+                said(body, streamed, &reply.text, &calls)
+            }
             Self::CallTools(calls) => said(body, streamed, "", calls),
             Self::Error { status, retry_after } => {
                 let said = json!({"error": {"message": format!("scripted error {status}")}});

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// What to run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A workflow's or pattern's name, or a file (.json, .toml) with pattern, agents and input
+    /// A workflow's or pattern's name, or a file (.yaml, .json, .toml) with pattern, agents and input
     #[arg(value_name = "WORKFLOW|FILE")]
     target: String,
     /// What to work on: JSON, text, or - for stdin; beats the file's

@@ -12,7 +12,7 @@ fn wrong_usage_is_two_and_one_line() {
         (&["serve", "--role", "api"], "--role api needs a store that several machines share"),
         (&["serve", "--role", "boss"], "invalid value 'boss'"),
         (&["completions", "tcsh"], "invalid value 'tcsh'"),
-        (&["run", "team.yaml"], "team.yaml: this version does not read YAML yet"),
+        (&["run", "team.yaml"], "team.yaml: cannot be read"),
         (&["run", "missing.json"], "missing.json: cannot be read"),
         (&["run", "x", "--input", "{\"a\":}"], "this looks like JSON but is not"),
         (&["health", "--nope"], "unexpected argument '--nope' found"),

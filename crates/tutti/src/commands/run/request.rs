@@ -47,8 +47,11 @@ impl Request {
         agents: &[String],
     ) -> anyhow::Result<Self> {
         let (team, keys): (bool, &[&str]) = match (body.contains_key("pattern"), body.contains_key("workflow")) {
-            (true, false) => (true, &["pattern", "input", "agents", "options", "session_id"]),
-            (false, true) => (false, &["workflow", "input", "session_id", "priority", "timeout_seconds"]),
+            (true, false) => (true, &["pattern", "input", "agents", "options", "session_id", "on_busy", "session"]),
+            (false, true) => (
+                false,
+                &["workflow", "input", "session_id", "on_busy", "session", "priority", "timeout_seconds", "budget"],
+            ),
             (true, true) => return Err(Usage(format!("{file}: it names a pattern and a workflow; keep one")).into()),
             (false, false) => return Err(Usage(format!("{file}: it names neither a pattern nor a workflow")).into()),
         };
@@ -91,14 +94,13 @@ pub fn read_text(text: &str) -> anyhow::Result<Value> {
 
 fn read_file(path: &str, extension: Option<&str>) -> anyhow::Result<Map<String, Value>> {
     let wrong = |why: String| anyhow::Error::from(Usage(format!("{path}: {why}")));
-    if matches!(extension, Some("yaml" | "yml")) {
-        return Err(wrong("this version does not read YAML yet; write it as JSON or TOML".into()));
-    }
     let file = std::fs::File::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
     let text = read_bounded(file, path)?;
     let value = if extension == Some("toml") {
         let table: toml::Table = text.parse().map_err(|e: toml::de::Error| wrong(e.to_string().replace('\n', " ")))?;
         serde_json::to_value(table).map_err(|e| wrong(e.to_string()))?
+    } else if matches!(extension, Some("yaml" | "yml")) {
+        tutti_agents::yaml::yaml_to_json(&text).map_err(wrong)?
     } else {
         serde_json::from_str(&text).map_err(|e| wrong(format!("this is not JSON: {e}")))?
     };

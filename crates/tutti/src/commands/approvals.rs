@@ -1,0 +1,24 @@
+//! `tutti approvals list`: what waits for a person.
+
+use super::page::Page;
+use crate::config::Loaded;
+use clap::Subcommand;
+
+/// What to do with what waits.
+#[derive(Debug, Subcommand)]
+pub enum Approvals {
+    /// List what waits for a person, newest first; `tutti runs approve RUN APPROVAL` answers
+    List(Page),
+}
+
+/// Lists it.
+pub async fn run(page: &Page, loaded: &Loaded) -> anyhow::Result<()> {
+    let columns = [
+        ("RUN", "/run_id"),
+        ("APPROVAL", "/approval_id"),
+        ("SINCE", "/requested_at"),
+        ("UNTIL", "/deadline"),
+        ("ABOUT", "/request/act"),
+    ];
+    page.show(loaded, "/v1/approvals", "approvals that wait", &columns).await
+}
