@@ -39,7 +39,9 @@ pub fn on_models(pattern: &str, models: &[&str]) -> Value {
 
 /// The body of `POST /v1/runs` for a pattern's request.
 pub fn as_run(request: &Value) -> Value {
-    json!({"workflow": request["pattern"], "input": {"input": request["input"], "agents": request["agents"]}})
+    let mut input = request.clone();
+    let pattern = input.as_object_mut().and_then(|fields| fields.remove("pattern"));
+    json!({"workflow": pattern, "input": input})
 }
 
 /// A text of an answer.

@@ -1,4 +1,4 @@
-//! The main proof: real questions through teams of three while the server is killed again and again. Nothing is lost, nothing is
+//! The main proof: real questions through teams of all five patterns while the server is killed again and again. Nothing is lost, nothing is
 //! done twice, every stream is whole. The judge is the model server, which is never killed, beside the journals.
 
 mod judge;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tutti_tests::chance::Chance;
 use tutti_tests::client::Client;
 use tutti_tests::in_time;
+use tutti_tests::journal::Run;
 use tutti_tests::provider::Provider;
 use tutti_tests::queries::{aloud, banking77};
 use tutti_tests::server::{Server, Start};
@@ -22,8 +23,9 @@ const QUERIES: usize = 200;
 const CLIENTS: usize = 16;
 /// Kills, where `TUTTI_KILLS` does not say otherwise.
 const KILLS: usize = 24;
-/// Agents of each team, each of which is one model call.
-const CALLS: usize = 3;
+const PATTERNS: [&str; 5] = ["sequential", "concurrent", "handoff", "group_chat", "dynamic"];
+/// Model calls of a run, at least on average: kills are spread over all of them.
+const CALLS_ABOUT: usize = 3;
 
 /// One question to one team.
 #[derive(Debug, Clone)]
@@ -32,15 +34,32 @@ struct Job {
     body: Value,
 }
 
-/// Every query to both teams, in turns.
+/// Every query to a team of each pattern, in turns.
 fn jobs(queries: &[String]) -> Vec<Job> {
-    let both = queries.iter().flat_map(|query| ["sequential", "concurrent"].map(|pattern| (pattern, query)));
+    let all = queries.iter().flat_map(|query| PATTERNS.map(|pattern| (pattern, query)));
     let job = |(n, (pattern, query)): (usize, (&str, &String))| {
         let mut body = three(pattern);
         body["input"] = query.as_str().into();
+        body["options"] = match pattern {
+            "group_chat" => json!({"until": {"max_messages": 3}}),
+            "dynamic" => json!({"max_replans": 0}),
+            _ => json!({}),
+        };
         Job { n, body }
     };
-    both.enumerate().map(job).collect()
+    all.enumerate().map(job).collect()
+}
+
+/// Whether as many answers came as the pattern asks for.
+fn assert_answers(run: &Run, pattern: &str) {
+    let answers = run.of_kind("agent.message").count();
+    let wanted = match pattern {
+        "sequential" | "concurrent" => 3..=3,
+        "group_chat" => 4..=4,
+        "handoff" => 1..=11,
+        _ => 3..=20,
+    };
+    assert!(wanted.contains(&answers), "{pattern}: {answers} answers: {}", run.whole);
 }
 
 /// Short runs as fast as they go, so that kills fall on full batches of the store's writer.
@@ -133,11 +152,11 @@ async fn every_question_is_answered_offline() {
         }
     });
     let held = held.await;
-    assert_eq!(held.len(), 2 * QUERIES);
+    assert_eq!(held.len(), PATTERNS.len() * QUERIES);
     for held in &held {
         let run = server.client().run(&held.run_id).await;
         run.assert_whole();
-        assert_eq!(run.of_kind("agent.message").count(), CALLS, "{}", run.whole);
+        assert_answers(&run, held.job.body["pattern"].as_str().unwrap());
     }
     aloud(&format!("chaos: {} runs on the offline model, {:.1} s", held.len(), began.elapsed().as_secs_f64()));
 }
@@ -158,15 +177,15 @@ async fn nothing_is_lost_or_done_twice_through_kills() {
         let run = server.client().run(&held.run_id).await;
         run.assert_whole();
         assert_eq!(run.status, "completed", "{}", run.whole);
-        assert_eq!(run.of_kind("agent.message").count(), CALLS, "{}", run.whole);
+        assert_answers(&run, held.job.body["pattern"].as_str().unwrap());
         if let Some(events) = &held.events {
             judge::stream(events, &run);
         }
         runs.insert(held.run_id.clone(), run);
     }
-    assert_eq!(runs.len(), 2 * QUERIES, "each question to each team is one run");
+    assert_eq!(runs.len(), PATTERNS.len() * QUERIES, "each question to each team is one run");
     ask_again(&server.client(), &held).await;
-    let calls = judge::calls(&provider.by_key(), CALLS, &runs, &kills);
+    let calls = judge::calls(&provider.by_key(), &runs, &kills);
     let followed = held.iter().filter(|held| held.events.is_some()).count();
     aloud(&format!(
         "chaos: {} kills, {} runs, {} model requests for {} calls, {} repeats, {followed} streams followed, {:.1} s",
@@ -185,7 +204,7 @@ async fn kill(mut server: Server, provider: Provider) -> (Server, Provider, Vec<
     let kills_wanted =
         std::env::var("TUTTI_KILLS").map_or(KILLS, |text| text.parse().expect("TUTTI_KILLS is a number"));
     let mut kills = Vec::new();
-    for begun in chance.spread(kills_wanted, 2 * QUERIES * CALLS) {
+    for begun in chance.spread(kills_wanted, PATTERNS.len() * QUERIES * CALLS_ABOUT) {
         provider.begun(begun).await;
         // Not to wait for anything, but so that a kill may fall on any instant, not only on that of a request.
         tokio::time::sleep(Duration::from_micros(chance.bits() % 20_000)).await;

@@ -142,9 +142,13 @@ fn failure(status: StatusCode, message: &str) -> Response {
 }
 
 fn whole(asked: &Value, answer: &str) -> axum::Json<Value> {
+    let (message, finish) = match answer::handoff(asked) {
+        Some(call) => (json!({"role": "assistant", "content": null, "tool_calls": [call]}), "tool_calls"),
+        None => (json!({"role": "assistant", "content": answer}), "stop"),
+    };
     axum::Json(json!({
         "id": "chatcmpl-test", "object": "chat.completion", "created": 0, "model": asked["model"],
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
         "usage": answer::usage(asked, answer)
     }))
 }
@@ -168,13 +172,16 @@ fn streamed(mut request: Request, asked: &Value, answer: &str, words_max: usize)
         Bytes::from(format!("data: {chunk}\n\n"))
     };
     let delta = |delta: Value, finish: Value| chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}]));
-    let words = answer.split_inclusive(' ').take(words_max);
+    let handoff = answer::handoff(asked);
+    let words = answer.split_inclusive(' ').take(if handoff.is_some() { 0 } else { words_max });
     let mut pieces = vec![Ok(delta(json!({"role": "assistant", "content": ""}), Value::Null))];
     pieces.extend(words.map(|word| Ok(delta(json!({"content": word}), Value::Null))));
     if words_max < usize::MAX {
         pieces.push(Err(std::io::Error::other("a fault on demand")));
     } else {
-        pieces.push(Ok(delta(json!({}), "stop".into())));
+        let finish = if handoff.is_some() { "tool_calls" } else { "stop" };
+        pieces.extend(handoff.map(|call| Ok(delta(json!({"tool_calls": [call]}), Value::Null))));
+        pieces.push(Ok(delta(json!({}), finish.into())));
         if asked["stream_options"]["include_usage"] == true {
             let mut last = json!({"id": "chatcmpl-test", "object": "chat.completion.chunk", "created": 0, "model": asked["model"], "choices": []});
             last["usage"] = answer::usage(asked, answer);

@@ -112,11 +112,6 @@ impl AgentBook {
         AgentDefinition::read(form, Some(&self.policy))
     }
 
-    /// Addresses of the services among its agents: the operator named them.
-    pub fn endpoints(&self) -> impl Iterator<Item = &str> {
-        self.ready.values().filter_map(|agent| agent.endpoint.as_deref())
-    }
-
     /// The agent of that name; `None` when there is none.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Listed<'_>> {

@@ -5,6 +5,7 @@
 
 pub mod agent;
 mod book;
+pub mod card;
 pub mod egress;
 pub mod form;
 pub mod http_agent;

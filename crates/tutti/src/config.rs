@@ -112,6 +112,12 @@ pub fn read(sources: &Sources) -> Loaded {
     let (agents, mut found) =
         sources.file.get("agents").map(|t| agents::read(t, &sources.file_name)).unwrap_or_default();
     problems.append(&mut found);
+    let mut agents = agents;
+    if let Ok(patterns) = patterns::Patterns::read(&values)
+        && let Some(folder) = &patterns.agents_dir
+    {
+        problems.append(&mut agents::read_folder(folder, &mut agents));
+    }
     let (providers, mut found) = providers::read(&sources.file, &sources.file_name, |name| sources.variable(name));
     problems.append(&mut found);
     problems.extend(unknown_keys(sources));

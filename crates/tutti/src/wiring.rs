@@ -1,6 +1,7 @@
 //! All construction: settings become ports, an engine, the application and a router.
 
 use crate::config::Settings;
+use crate::config::agents::CARD;
 use crate::config::calls::Calls;
 use crate::config::data::Data;
 use crate::config::model::Model;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tutti_agents::agent::AgentBook;
+use tutti_agents::card;
 use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::team::Asking;
@@ -44,15 +46,16 @@ pub struct Running {
 /// Starts a server. Fails with one line for people: a port that is taken, a data directory that is locked, read-only,
 /// full, or from a newer version.
 pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
-    let book = agents(settings)?;
-    let policy = egress(settings, &book)?;
+    let policy = egress(settings)?;
+    let outbound = Arc::new(Egress::new(policy.clone()));
+    let book = agents(settings, outbound.as_ref()).await?;
     let listener = listen(settings).await?;
     let store = Arc::new(SqliteStore::open(&settings.data.dir)?);
     let ports = Ports {
         store: store.clone(),
         bus: Arc::new(LocalBus::new()),
         clock: Arc::new(SystemClock::default()),
-        outbound: Arc::new(Egress::new(policy.clone())),
+        outbound,
     };
     model::install(providers(settings)).map_err(anyhow::Error::msg)?;
     let engine = Engine::start(ports, workflows(&settings.calls, &settings.model), bounds(settings)).await?;
@@ -95,9 +98,16 @@ fn url(settings: &Settings, listener: &TcpListener) -> anyhow::Result<String> {
 }
 
 /// What operators name in their own configuration may be called as configured; everything else is checked.
-fn egress(settings: &Settings, book: &AgentBook) -> anyhow::Result<EgressPolicy> {
+fn egress(settings: &Settings) -> anyhow::Result<EgressPolicy> {
     let mut configured: Vec<&str> = settings.model.base_url.iter().map(|url| url.as_str()).collect();
-    configured.extend(book.endpoints());
+    let addresses = |agent: &'_ serde_json::Map<String, serde_json::Value>| {
+        ["endpoint", CARD]
+            .into_iter()
+            .filter_map(|key| agent.get(key)?.as_str().map(ToOwned::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let agents: Vec<String> = settings.agents.values().flat_map(addresses).collect();
+    configured.extend(agents.iter().map(String::as_str));
     configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
     Ok(EgressPolicy::parse(&settings.calls.egress_allow.join(","), &configured)?)
 }
@@ -155,15 +165,24 @@ fn retention(data: &Data) -> Retention {
     }
 }
 
-fn agents(settings: &Settings) -> anyhow::Result<AgentBook> {
-    // The name stands as the table's key.
-    let table = settings.agents.iter().map(|(name, agent)| {
+/// The agents of the configuration; those that a card describes are looked up now.
+async fn agents(settings: &Settings, outbound: &Egress) -> anyhow::Result<AgentBook> {
+    let mut table = serde_json::Map::new();
+    for (name, agent) in &settings.agents {
         let mut agent = agent.clone();
+        // The name stands as the table's key.
         agent.remove("name");
-        (name.clone(), serde_json::Value::Object(agent))
-    });
-    AgentBook::with_table(&serde_json::Value::Object(table.collect())).map_err(|wrong| {
-        let lines: Vec<_> = wrong.iter().map(|e| format!("tutti.toml: {}: {}", e.path(), e.msg)).collect();
+        if let Some(url) = agent.remove(CARD).as_ref().and_then(serde_json::Value::as_str) {
+            let card = card::fetch(outbound, url, settings.calls.http_timeout).await;
+            let card = card.map_err(|why| anyhow::anyhow!("agents.{name}: its card at {url} cannot be used: {why}"))?;
+            agent.insert("kind".into(), "http".into());
+            agent.insert("endpoint".into(), card.url.into());
+            agent.entry("description").or_insert(card.description.into());
+        }
+        table.insert(name.clone(), serde_json::Value::Object(agent));
+    }
+    AgentBook::with_table(&serde_json::Value::Object(table)).map_err(|wrong| {
+        let lines: Vec<_> = wrong.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect();
         anyhow::anyhow!(lines.join("\n"))
     })
 }

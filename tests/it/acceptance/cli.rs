@@ -200,13 +200,14 @@ async fn a_port_that_is_taken_stops_the_start_with_one_line() {
 }
 
 #[tokio::test]
-async fn demo_shows_two_teams_and_stays() {
+async fn demo_shows_five_teams_and_stays() {
     let mut server = Start::new().command("demo").start().await;
     server.line("the demo's last words", |line| line.contains("stays up").then_some(())).await;
     let page = server.client().get("/v1/runs").await.expect(200).json();
     let runs: Vec<_> =
         page["items"].as_array().unwrap().iter().map(|r| (text(&r["workflow"]), text(&r["status"]))).collect();
-    assert_eq!(runs, [("concurrent", "completed"), ("sequential", "completed")]);
+    let patterns = ["sequential", "dynamic", "group_chat", "concurrent", "handoff"];
+    assert_eq!(runs, patterns.map(|pattern| (pattern, "completed")));
     assert_eq!(server.client().get("/health").await.expect(200).json()["status"], "healthy");
     assert_eq!(server.terminate().await.code, Some(0));
 }

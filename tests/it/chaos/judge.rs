@@ -34,13 +34,9 @@ pub struct Calls {
 }
 
 /// Against the log of the model server, which saw every request: no call was made again once its outcome was in the journal.
-pub fn calls(
-    by_key: &BTreeMap<String, Vec<Seen>>,
-    calls_per_run: usize,
-    runs: &BTreeMap<String, Run>,
-    kills: &[Kill],
-) -> Calls {
-    assert_eq!(by_key.len(), runs.len() * calls_per_run, "one key for each call of each run");
+pub fn calls(by_key: &BTreeMap<String, Vec<Seen>>, runs: &BTreeMap<String, Run>, kills: &[Kill]) -> Calls {
+    let intents: usize = runs.values().map(|run| run.of_kind("agent.started").count()).sum();
+    assert_eq!(by_key.len(), intents, "one key for each call of each run");
     for (key, seen) in by_key {
         let (run_id, step) = key.split_once('/').unwrap_or_else(|| panic!("{key:?} is not <run>/<step>"));
         let run = runs.get(run_id).unwrap_or_else(|| panic!("{key} belongs to no run that was accepted"));
@@ -103,7 +99,7 @@ mod tests {
 
     fn judged(key: &str, log: Vec<Seen>) -> Calls {
         let kills = [1_000, 1_400].map(|at| Kill { from: T0 + at, to: T0 + at + 200 });
-        calls(&BTreeMap::from([(key.to_owned(), log)]), 1, &runs(), &kills)
+        calls(&BTreeMap::from([(key.to_owned(), log)]), &runs(), &kills)
     }
 
     #[test]

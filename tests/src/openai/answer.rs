@@ -17,6 +17,17 @@ pub fn to(asked: &Value) -> String {
     format!("Answer {:02x}{:02x}{:02x}{:02x}: I heard {heard}", digest[0], digest[1], digest[2], digest[3])
 }
 
+/// The hand-off that the model asks for instead of an answer: to the first it may reach, for one conversation in two.
+#[must_use]
+pub fn handoff(asked: &Value) -> Option<Value> {
+    let digest = Sha256::digest(asked["messages"].to_string());
+    let tool = asked["tools"].as_array()?.iter().find_map(|t| t["function"]["name"].as_str())?;
+    let arguments = json!({"reason": format!("reason {:02x}", digest[5])}).to_string();
+    let call =
+        json!({"index": 0, "id": "call_1", "type": "function", "function": {"name": tool, "arguments": arguments}});
+    (tool.starts_with("handoff_to_") && digest[4].is_multiple_of(2)).then_some(call)
+}
+
 /// Words count as tokens.
 #[must_use]
 pub fn usage(asked: &Value, answer: &str) -> Value {
@@ -37,7 +48,7 @@ fn filled(schema: &Value) -> Value {
             let properties = schema["properties"].as_object().cloned().unwrap_or_default();
             Value::Object(properties.iter().map(|(name, schema)| (name.clone(), filled(schema))).collect::<Map<_, _>>())
         }
-        Some("array") => json!([]),
+        Some("array") => (0..schema["minItems"].as_u64().unwrap_or(0)).map(|_| filled(&schema["items"])).collect(),
         Some("integer") => json!(1),
         Some("number") => json!(1.5),
         Some("boolean") => json!(true),
