@@ -8,14 +8,22 @@ use tutti_agents::team::{Message, Source, value_of};
 use tutti_engine::Ctx;
 use tutti_engine::driver::Entry;
 use tutti_engine::event::Kind;
-use tutti_engine::journal::body::{Completed, Ended, Queued};
+use tutti_engine::journal::body::{ChildCompleted, Completed, Ended, Queued};
 use tutti_engine::session::{Said, Speaker};
 
-/// What an agent answered, from its `agent.message` entry; `None` for any other entry. Streamed text is put back.
+/// What an entry answers that outcomes may point at: an agent's message (streamed text is put back), a value that a step
+/// computed (what a person said among them), a child's output; `None` for any other entry.
 #[must_use]
 pub fn answer(entry: &Entry) -> Option<Value> {
-    if entry.kind != Kind::AgentMessage {
-        return None;
+    match entry.kind {
+        Kind::AgentMessage => {}
+        Kind::StepValue => return serde_json::from_slice(&entry.body).ok(),
+        Kind::ChildCompleted => {
+            let ended: ChildCompleted = serde_json::from_slice(&entry.body).ok()?;
+            let output: Value = serde_json::from_str(ended.output?.get()).ok()?;
+            return Some(output.pointer("/output/value").cloned().unwrap_or(output));
+        }
+        _ => return None,
     }
     let done: Completed = serde_json::from_slice(&entry.body).ok()?;
     let output: Value = serde_json::from_str(done.output.get()).ok()?;
@@ -121,6 +129,21 @@ mod tests {
         assert_eq!(answer(&journal[1]), Some(json!("so")));
         let last = recall(&journal).pop().unwrap();
         assert_eq!((last.role, last.at), (Speaker::Assistant, Time(4)));
+    }
+
+    #[test]
+    fn what_a_person_or_a_nested_team_said_is_heard_later() {
+        let end = |from: &str| {
+            let output = json!({"output": {"from": from}, "stopped_by": "completed", "iterations": 1});
+            entry(9, Kind::RunCompleted, "", json!({ "output": output }))
+        };
+        let asked = || queued("sequential", &json!({"input": "why?", "agents": []}));
+        let person = [asked(), entry(2, Kind::StepValue, "ann/said", json!("I think so.")), end("ann/said")];
+        assert_eq!(texts(&person)[1], (None, "I think so.".into()));
+        let child = json!({"key": "p/run", "run_id": "01938a00-0000-7000-8000-000000000002", "status": "completed",
+            "output": {"output": {"value": "all agree"}, "stopped_by": "completed", "iterations": 1}});
+        let nested = [asked(), entry(2, Kind::ChildCompleted, "p/run", child), end("p/run")];
+        assert_eq!(texts(&nested)[1], (None, "all agree".into()));
     }
 
     #[test]

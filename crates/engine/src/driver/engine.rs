@@ -379,11 +379,12 @@ impl Engine {
         status: Status,
         until: Option<tokio::time::Instant>,
     ) -> Result<Accepted, SubmitError> {
-        if let Some(until) = until
-            && let Some((status, ended)) = self.wait_until(run, until).await?
-        {
+        let Some(until) = until else { return Ok(Accepted { run, id, replayed, status, end: None }) };
+        if let Some((status, ended)) = self.wait_until(run, until).await? {
             return Ok(Accepted { run, id, replayed, status, end: Some(ended) });
         }
+        // It may have begun, or wait for a person by now.
+        let status = self.inner.ports.store.run(run).await?.map_or(status, |row| row.status);
         Ok(Accepted { run, id, replayed, status, end: None })
     }
 

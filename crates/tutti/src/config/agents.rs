@@ -58,7 +58,7 @@ pub fn read_folder(folder: &Path, agents: &mut Agents) -> Vec<Problem> {
 }
 
 /// The agents of one file.
-fn named(file: Value) -> Result<Vec<(String, Map<String, Value>)>, String> {
+fn named(file: Value) -> Result<Agents, String> {
     let Value::Object(mut fields) = file else { return Err("it should hold an agent".into()) };
     if let Some(agents) = fields.shift_remove("agents") {
         let Value::Object(agents) = agents else { return Err("agents should be {NAME: {…}}".into()) };
@@ -69,7 +69,7 @@ fn named(file: Value) -> Result<Vec<(String, Map<String, Value>)>, String> {
         return agents.into_iter().map(one).collect();
     }
     let name = fields.get("name").and_then(Value::as_str).ok_or("the agent has no name")?.to_owned();
-    Ok(vec![(name, fields)])
+    Ok(Agents::from([(name, fields)]))
 }
 
 fn agent(name: &str, table: &toml::Value, file: &str) -> Result<Map<String, Value>, Vec<Problem>> {
