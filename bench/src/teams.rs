@@ -32,7 +32,10 @@ pub fn measure(places: &Places, report: &mut Report) -> Result<()> {
     let mut command = Command::new(binary);
     let _model = Running::quietly(command.env("MOCK_ADDR", &address), &places.scratch.join("mockllm.log"))?;
     let base = format!("http://{address}/v1");
-    until_works("the model server to answer", || Ok(drop(std::net::TcpStream::connect(&address)?)))?;
+    until_works("the model server to answer", || {
+        std::net::TcpStream::connect(&address)?;
+        Ok(())
+    })?;
     let server = Server::start_on(places, &places.empty("teams")?, &base, MODEL)?;
     let scripts: Vec<PathBuf> = TEAMS
         .iter()

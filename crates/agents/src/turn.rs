@@ -17,6 +17,8 @@ const ANSWER_TOKENS: u32 = 4_096;
 const TOOL_ROUNDS_MAX: u32 = 8;
 /// Tools of one reply under way at once.
 const TOOLS_AT_ONCE: usize = 4;
+/// What is wrong with an answer, in tokens at most.
+const REPAIR_TOKENS: u64 = 1_000;
 /// An answer shorter than this is not worth asking for.
 const ANSWER_TOKENS_MIN: u64 = 64;
 
@@ -306,16 +308,24 @@ impl<'t> Talk<'t> {
     /// Holds what the next answer may cost, where the run has a budget; the answer is then bounded by what was granted.
     async fn grant(&self, request: &mut ChatRequest) -> Result<Option<Grant>> {
         let Some(limits) = self.ctx.budget() else { return Ok(None) };
-        let (prompt, price) = (bound(request), price(&self.member.rules.asking.provider, request.model.as_deref()));
+        let price = price(&self.member.rules.asking.provider, request.model.as_deref());
+        // An answer in a given form may be asked for once more, with the first one and what is wrong with it.
+        let times = 1 + u64::from(request.output_schema.is_some());
+        let once = bound(request);
+        let prompt = |answer: u64| once * times + (times - 1) * (answer + REPAIR_TOKENS);
         // What has no price cannot be bounded; only a limit of cost minds.
-        let cost = |answer: u64| price.map_or(u64::MAX, |price| price.cost(prompt, answer));
+        let cost = |answer: u64| price.map_or(u64::MAX, |price| price.cost(prompt(answer), answer * times));
         let answer = u64::from(request.max_tokens.unwrap_or(ANSWER_TOKENS));
-        let amounts = |answer: u64| Amounts { tokens: prompt + answer, cost: limits.cost.map_or(0, |_| cost(answer)) };
+        let amounts = |answer: u64| Amounts {
+            tokens: prompt(answer) + answer * times,
+            cost: limits.cost.map_or(0, |_| cost(answer)),
+        };
         let share = if self.turn.is_closing { Share::Closing } else { Share::Ordinary };
         let (want, least) = (amounts(answer), amounts(answer.min(ANSWER_TOKENS_MIN)));
         let grant = self.ctx.reserve("budget", Need { want, least, share, siblings: self.turn.siblings })?;
         if let Some(grant) = &grant {
-            let mut most = grant.amounts.tokens.saturating_sub(prompt).min(answer);
+            let spare = grant.amounts.tokens.saturating_sub(prompt(0));
+            let mut most = (spare / (2 * times - 1)).min(answer);
             if limits.cost.is_some() {
                 // Prices are the process's: what they come to is remembered, so that a replay asks the same.
                 let fits = |tokens: &u64| cost(*tokens) <= grant.amounts.cost;

@@ -76,7 +76,7 @@ impl App {
                 "description": "Most messages of the session that the run reads."},
             "window_tokens": {"type": "integer", "minimum": 0, "maximum": WINDOW_TOKENS_MAX,
                 "description": "Most tokens of them, by estimate; whole turns only."},
-            "compaction": {"type": "string", "enum": ["drop"], "default": "drop"},
+            "compaction": {"type": "string", "enum": ["drop", "summary"], "default": "drop"},
             "release_while_waiting": {"type": "boolean", "default": false,
                 "description": "Whether other runs of the session may go on while this one waits for a person."}}})
     }

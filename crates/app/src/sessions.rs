@@ -117,6 +117,7 @@ impl ContextView {
                 (Speaker::User, _) => "User".to_owned(),
                 (Speaker::Assistant, Some(agent)) => format!("Assistant ({agent})"),
                 (Speaker::Assistant, None) => "Assistant".to_owned(),
+                (Speaker::Summary, _) => "Summary".to_owned(),
             };
             // Writing to a String cannot fail.
             let _ = write!(text, "\n## {who}, {}\n\n{}\n", message.at, message.content.trim_end());

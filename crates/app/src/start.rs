@@ -178,9 +178,7 @@ pub(crate) fn read_session(form: &Form<'_>, window: Window) -> (Option<String>, 
         terms.window.tokens = count("window_tokens", WINDOW_TOKENS_MAX, window.tokens);
         terms.release_while_waiting = form.field("release_while_waiting").boolean().unwrap_or_default();
         let compaction = form.field("compaction");
-        if compaction.choice(&[("drop", true), ("summary", false)]) == Some(false) {
-            compaction.fail("summary is not supported in this version; what leaves the window is dropped: use drop");
-        }
+        terms.summarise = compaction.choice(&[("drop", false), ("summary", true)]).unwrap_or_default();
         form.no_others();
     }
     (session, terms)

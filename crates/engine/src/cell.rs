@@ -165,6 +165,8 @@ pub(crate) struct Cell {
     pub closing: bool,
     /// What was said in the session before the run began.
     pub history: Rc<[Said]>,
+    /// How the run takes part in its session.
+    pub terms: crate::session::Terms,
     /// Draws taken by `random` and `uuid`.
     pub draws: u64,
     /// The run's budget.

@@ -11,7 +11,7 @@ use crate::event::{Class, Kind};
 use crate::journal::body::Decision;
 use crate::name::{Key, is_name, join};
 use crate::run::{RunId, Time};
-use crate::session::Said;
+use crate::session::{Said, Terms};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -70,6 +70,12 @@ impl Ctx {
     #[must_use]
     pub fn history(&self) -> Rc<[Said]> {
         Rc::clone(&self.shared.borrow().history)
+    }
+
+    /// How this run takes part in its session.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        self.shared.borrow().terms
     }
 
     /// A number that looks random and is the same on every replay.

@@ -84,6 +84,9 @@ pub struct Terms {
     pub window: Window,
     /// Whether others may go on while it waits for a person, a signal or a far-off time.
     pub release_while_waiting: bool,
+    /// Whether what fills most of the window is folded into a summary, so that nothing is dropped unread.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub summarise: bool,
 }
 
 impl Terms {
@@ -100,6 +103,8 @@ pub enum Speaker {
     User,
     /// The agents.
     Assistant,
+    /// A summary of everything before this turn.
+    Summary,
 }
 
 /// One message of a session.

@@ -4,12 +4,17 @@ use crate::outcome::{Outcome, Output};
 use crate::patterns::{PatternInput, find};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tutti_agents::team::{Message, Source, value_of};
+use tutti_agents::agent::AgentDefinition;
+use tutti_agents::team::{Message, Source, Team, value_of};
+use tutti_agents::turn::Turn;
 use tutti_engine::Ctx;
 use tutti_engine::driver::Entry;
 use tutti_engine::event::Kind;
 use tutti_engine::journal::body::{ChildCompleted, Completed, Ended, Queued};
-use tutti_engine::session::{Said, Speaker};
+use tutti_engine::session::{Said, Speaker, tokens_of};
+
+/// The step that holds a run's summary of what was said before it.
+const SUMMARY_KEY: &str = "compact[1]/ask";
 
 /// What an entry answers that outcomes may point at: an agent's message (streamed text is put back), a value that a step
 /// computed (what a person said among them), a child's output; `None` for any other entry.
@@ -40,10 +45,12 @@ pub fn recall(journal: &[Entry]) -> Vec<Said> {
     let (Some(first), Some(last)) = (journal.first(), journal.last()) else { return Vec::new() };
     let Ok(queued) = serde_json::from_slice::<Queued>(&first.body) else { return Vec::new() };
     let said = |role, agent, text, at| Said { role, agent, text, run_id: queued.run_id, at };
+    let summary = journal.iter().filter(|e| e.key == SUMMARY_KEY).find_map(answer);
+    let summary = said(Speaker::Summary, None, summary.as_ref().map(text).unwrap_or_default(), first.at);
     let question = said(Speaker::User, None, question(&queued), first.at);
     let (agent, text) = conclusion(journal, last);
     let answer = said(Speaker::Assistant, agent, text, last.at);
-    [question, answer].into_iter().filter(|said| !said.text.is_empty()).collect()
+    [summary, question, answer].into_iter().filter(|said| !said.text.is_empty()).collect()
 }
 
 fn question(queued: &Queued) -> String {
@@ -86,12 +93,44 @@ pub fn earlier(ctx: &Ctx) -> Vec<Message> {
     let history = ctx.history();
     let message = |said: &Said| {
         let from = match said.role {
-            Speaker::User => "user".into(),
+            Speaker::User | Speaker::Summary => "user".into(),
             Speaker::Assistant => said.agent.clone().unwrap_or_else(|| "assistant".into()),
         };
-        Message { from: Some(from), text: said.text.clone(), value: None, source: Source::History }
+        let head =
+            if said.role == Speaker::Summary { "What was said in this conversation before, summed up:\n" } else { "" };
+        Message { from: Some(from), text: format!("{head}{}", said.text), value: None, source: Source::History }
     };
     history.iter().map(message).collect()
+}
+
+/// Whether what was read fills three quarters of the window: then it is time to sum it up, before anything falls out.
+#[must_use]
+pub fn is_due(ctx: &Ctx) -> bool {
+    let (terms, history) = (ctx.terms(), ctx.history());
+    let tokens: u32 = history.iter().map(|said| tokens_of(&said.text)).fold(0, u32::saturating_add);
+    let messages = u32::try_from(history.len()).unwrap_or(u32::MAX);
+    terms.summarise && (messages > terms.window.messages / 4 * 3 || tokens > terms.window.tokens / 4 * 3)
+}
+
+/// Sums up what was read of the session. The next runs read the summary in the place of everything before this run; a
+/// summary that cannot be had is left out, and then what leaves the window is dropped.
+pub async fn sum_up(ctx: &Ctx, team: &Team) {
+    let history = ctx.history();
+    let (Some(first), Some(last)) = (history.first(), history.last()) else { return };
+    let order = format!(
+        "Sum this conversation up for those who carry it on: what was asked, answered, decided and left open, with names, \
+         numbers and dates as they were said. Begin with: Messages 1 to {} (runs {} to {}).",
+        history.len(),
+        first.run_id.0,
+        last.run_id.0
+    );
+    let member = team.hire(AgentDefinition::llm("summary", "You sum conversations up, exactly and briefly."));
+    let scope = ctx.scope("compact", 1);
+    // The conversation stands before every turn of this team already.
+    let turn = Turn { order: Some(&order), ..Turn::default() };
+    if let Err(e) = Box::pin(member.turn(&scope, turn)).await {
+        ctx.emit(Kind::Log, &json!({"message": format!("the conversation could not be summed up: {e}")}));
+    }
 }
 
 #[cfg(test)]

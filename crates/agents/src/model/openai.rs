@@ -25,11 +25,14 @@ pub(super) async fn chat(
     if let Some(key) = body::key(provider, "Bearer ")? {
         headers.insert(header::AUTHORIZATION, key);
     }
+    // OpenAI's newer models refuse the old name; other servers know only that.
+    let is_openai = provider.base_url.starts_with("https://api.openai.com/");
+    let bound_name = if is_openai { "max_completion_tokens" } else { "max_tokens" };
     let request = OutRequest {
         method: Method::POST,
         url: format!("{}/chat/completions", provider.base_url.trim_end_matches('/')),
         headers,
-        body: wire::request(call.request, model, pieces.wanted())?,
+        body: wire::request(call.request, model, pieces.wanted(), bound_name)?,
         idle: provider.timeout,
         body_bytes_max: provider.body_bytes_max,
     };

@@ -6,7 +6,7 @@ use crate::event::Kind;
 use crate::journal::body::{Queued, SessionRead};
 use crate::ports::store::{ListTurns, Receipt, RunRow, Store, StoreError, Transition};
 use crate::run::RunNo;
-use crate::session::{Said, SessionRow, TurnRow, Window, tokens_of};
+use crate::session::{Said, SessionRow, Speaker, TurnRow, Window, tokens_of};
 use crate::shard::wire::Recalled;
 use std::fmt;
 use std::sync::Arc;
@@ -63,7 +63,12 @@ pub(crate) async fn newest(
         }
         skip.extend(turn.n + 1..from);
         from = turn.n;
+        // What stands before a summary is in it.
+        let is_summed_up = said.iter().any(|said| said.role == Speaker::Summary);
         parts.push(said);
+        if is_summed_up {
+            break;
+        }
     }
     skip.sort_unstable();
     let said = parts.into_iter().rev().flatten().collect();

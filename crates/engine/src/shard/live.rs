@@ -126,6 +126,7 @@ impl Live {
             fault: None,
             closing: false,
             draws: 0,
+            terms: queued.terms,
             history: Rc::from([]),
             ledger: crate::ledger::Ledger::new(queued.budget),
             numbers,

@@ -122,7 +122,7 @@ fn conversations() -> Value {
         "Message": {
             "type": "object", "required": ["role", "content", "at", "run_id"],
             "properties": {
-                "role": {"type": "string", "enum": ["user", "assistant"]}, "agent": {"type": "string"},
+                "role": {"type": "string", "enum": ["user", "assistant", "summary"]}, "agent": {"type": "string"},
                 "content": {"type": "string"}, "at": time(), "run_id": uuid()
             }
         },

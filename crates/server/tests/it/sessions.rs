@@ -173,7 +173,7 @@ async fn a_deleted_session_is_gone_and_its_runs_stay() {
 async fn what_is_wrong_about_a_session_is_named() {
     let client = Client::new().await;
     let body = json!({"workflow": "echo", "on_busy": "wait",
-        "session": {"window_messages": -1, "window_tokens": "5", "compaction": "summary", "window": 5}});
+        "session": {"window_messages": -1, "window_tokens": "5", "compaction": "fold", "window": 5}});
     assert_eq!(
         client.post("/v1/runs", &body).await.detail(),
         [
@@ -182,7 +182,7 @@ async fn what_is_wrong_about_a_session_is_named() {
             "body.on_busy: \"wait\" is not one of: queue, reject, interrupt, rollback, parallel",
             "body.session.window_messages: window_messages must be an integer from 0 to 1000",
             "body.session.window_tokens: value is not a valid integer",
-            "body.session.compaction: summary is not supported in this version; what leaves the window is dropped: use drop",
+            "body.session.compaction: \"fold\" is not one of: drop, summary",
             "body.session.window: unknown key \"window\"; did you mean \"window_messages\"?",
         ]
     );

@@ -2,7 +2,7 @@
 
 use super::request::{FinalAnswer, PatternInput, Shared};
 use crate::outcome::{Ending, Outcome, StoppedBy};
-use crate::recall::earlier;
+use crate::recall::{earlier, is_due, sum_up};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::future::Future;
@@ -48,6 +48,9 @@ where
             let rules = Rules { asking, approve: input.shared.approve.clone(), earlier: earlier(&ctx) };
             let team = Team::new(input.agents, input.others, rules);
             let (options, max_iterations, shared) = (input.options, input.max_iterations, input.shared);
+            if is_due(&ctx) {
+                Box::pin(sum_up(&ctx, &team)).await;
+            }
             let job = Job { ctx, team, input: message, options, max_iterations, shared };
             let ending: Result<Ending> = Box::pin(run(job)).await;
             Ok::<Outcome, Error>(ending?.stored(is_whole))

@@ -10,7 +10,12 @@ use serde_json::{Map, Value, json};
 use tutti_engine::activity::ActivityError;
 
 /// The request's body.
-pub(super) fn request(request: &ChatRequest, model: &str, stream: bool) -> Result<Bytes, ActivityError> {
+pub(super) fn request(
+    request: &ChatRequest,
+    model: &str,
+    stream: bool,
+    bound_name: &str,
+) -> Result<Bytes, ActivityError> {
     let mut body = Map::new();
     body.insert("model".into(), model.into());
     body.insert("messages".into(), request.messages.iter().map(message).collect());
@@ -23,7 +28,7 @@ pub(super) fn request(request: &ChatRequest, model: &str, stream: bool) -> Resul
         body.insert("response_format".into(), format);
     }
     if let Some(max_tokens) = request.max_tokens {
-        body.insert("max_tokens".into(), max_tokens.into());
+        body.insert(bound_name.into(), max_tokens.into());
     }
     if let Some(temperature) = request.temperature {
         body.insert("temperature".into(), json!(temperature));
