@@ -7,6 +7,7 @@ mod idempotency;
 mod models;
 mod orchestrate;
 mod runs;
+mod services;
 mod sessions;
 mod stream;
 mod wrong_input;

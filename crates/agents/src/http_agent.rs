@@ -1,6 +1,7 @@
 //! Agents that are services: asked with one `POST` per turn.
 
 use crate::model::{ChatReply, Finish, Usage};
+use crate::srv;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde::{Deserialize, Serialize};
@@ -49,14 +50,6 @@ impl Activity for AskHttp {
     async fn run(self, cx: ActivityCx) -> Result<ChatReply, ActivityError> {
         let input = self.messages.last().map_or("", |line| line.content.as_str());
         let body = json!({"agent": self.agent, "input": input, "messages": self.messages, "run_id": self.run_id});
-        let request = OutRequest {
-            method: Method::POST,
-            url: self.endpoint.clone(),
-            headers: headers(&cx)?,
-            body: serde_json::to_vec(&body).unwrap_or_default().into(),
-            idle: Duration::from_millis(self.idle_ms),
-            body_bytes_max: BODY_BYTES_MAX,
-        };
         let failed = |error: &OutError| {
             let message = format!("agent {:?} failed: {error}", self.agent);
             match error {
@@ -65,7 +58,24 @@ impl Activity for AskHttp {
                 OutError::Timeout { .. } | OutError::Broken { .. } => ActivityError::retry(CLASS, message).sent(),
             }
         };
-        let mut response = cx.outbound.send(request).await.map_err(|e| failed(&e))?;
+        let body: bytes::Bytes = serde_json::to_vec(&body).unwrap_or_default().into();
+        let request = |url: String| -> Result<OutRequest, ActivityError> {
+            let idle = Duration::from_millis(self.idle_ms);
+            let (headers, body) = (headers(&cx)?, body.clone());
+            Ok(OutRequest { method: Method::POST, url, headers, body, idle, body_bytes_max: BODY_BYTES_MAX })
+        };
+        let unknown =
+            |why: String| ActivityError::retry(CLASS, format!("agent {:?} cannot be found: {why}", self.agent));
+        let mut places = srv::endpoints(&self.endpoint).await.map_err(unknown)?.into_iter().peekable();
+        let mut response = loop {
+            let Some(url) = places.next() else { return Err(unknown("its name stands for no address".into())) };
+            match cx.outbound.send(request(url)?).await {
+                Ok(response) => break response,
+                // Nothing was sent there: the next place may do.
+                Err(OutError::Connect { .. }) if places.peek().is_some() => {}
+                Err(error) => return Err(failed(&error)),
+            }
+        };
         let mut bytes = Vec::new();
         while let Some(piece) = response.body.next().await {
             bytes.extend_from_slice(&piece.map_err(|e| failed(&e))?);

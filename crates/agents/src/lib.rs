@@ -12,6 +12,7 @@ pub mod http_agent;
 pub mod model;
 pub mod person;
 mod reasoning;
+pub mod srv;
 pub mod team;
 pub mod tool;
 pub mod turn;

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tutti_agents::agent::AgentBook;
-use tutti_agents::card;
 use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::team::Asking;
+use tutti_agents::{card, srv};
 use tutti_app::App;
 use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
@@ -46,6 +46,9 @@ pub struct Running {
 /// Starts a server. Fails with one line for people: a port that is taken, a data directory that is locked, read-only,
 /// full, or from a newer version.
 pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
+    if let Some(server) = settings.calls.dns_server {
+        srv::use_server(server).map_err(anyhow::Error::msg)?;
+    }
     let policy = egress(settings)?;
     let outbound = Arc::new(Egress::new(policy.clone()));
     let book = agents(settings, outbound.as_ref()).await?;
@@ -107,7 +110,8 @@ fn egress(settings: &Settings) -> anyhow::Result<EgressPolicy> {
             .collect::<Vec<_>>()
     };
     let agents: Vec<String> = settings.agents.values().flat_map(addresses).collect();
-    configured.extend(agents.iter().map(String::as_str));
+    // What an SRV name stands for shows only when it is looked up: private targets need EGRESS_ALLOW.
+    configured.extend(agents.iter().map(String::as_str).filter(|url| srv::plain(url) == *url));
     configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
     Ok(EgressPolicy::parse(&settings.calls.egress_allow.join(","), &configured)?)
 }

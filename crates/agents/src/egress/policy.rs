@@ -130,6 +130,7 @@ impl EgressPolicy {
     /// # Errors
     /// In words.
     pub fn readable(&self, text: &str) -> Result<(), String> {
+        let text = crate::srv::plain(text);
         let url = Url::parse(text).map_err(|_| "this is not an absolute http or https address".to_owned())?;
         match url.scheme() {
             "http" | "https" if has_user(&url) => Err("the address must not hold user information".into()),
@@ -145,7 +146,7 @@ impl EgressPolicy {
     /// In words; for a private or loopback address they name `EGRESS_ALLOW`.
     pub fn registrable(&self, text: &str) -> Result<(), String> {
         self.readable(text)?;
-        let url = Url::parse(text).map_err(|e| e.to_string())?;
+        let url = Url::parse(crate::srv::plain(text)).map_err(|e| e.to_string())?;
         let is_local = url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"));
         match self.route(&url)? {
             Route::Guarded if is_local => self.check_ip(IpAddr::from([127, 0, 0, 1])),

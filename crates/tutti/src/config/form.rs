@@ -207,6 +207,19 @@ impl Form for Path {
     }
 }
 
+/// An address with a port.
+pub struct SocketAddress;
+
+impl Form for SocketAddress {
+    type Out = std::net::SocketAddr;
+    fn read(&self, text: &str) -> Option<std::net::SocketAddr> {
+        text.parse().ok()
+    }
+    fn wants(&self) -> String {
+        "an address with a port, such as 10.0.0.2:53".into()
+    }
+}
+
 /// A host name or an IP address, without port.
 pub struct Host;
 
