@@ -1,29 +1,35 @@
-//! The outside world to develop and test against, over HTTP, with faults on demand. Here: a model that speaks the
-//! OpenAI-compatible dialect. Ticket agents, a marketplace and a payment manager get paths of the same port.
+//! The outside world to develop and test against, over HTTP, with faults on demand. Here: a model that speaks OpenAI's
+//! and Anthropic's dialect. Ticket agents, a marketplace and a payment manager get paths of the same port.
 //!
 //! Nouns: simulator, fault, stats. Must not know: the engine's runs, stores, app, server.
 
 mod answer;
 mod fault;
+mod serve;
+mod stats;
 
 pub use fault::Fault;
+pub use serve::serve;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use stats::Stats;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use tutti_agents::model::scripted::{Rule, Script, Then};
+use std::sync::{Arc, PoisonError, RwLock};
+use tutti_agents::model::scripted::{Dialect, Rule, Script};
 
-/// Most idempotency keys that are remembered to count repeats.
-const KEYS_MAX: usize = 1_000_000;
-/// The header that asks for something special in one request.
+/// The header that asks for a fault in one request.
 pub const HEADER: &str = "x-simulate";
+/// Longest request that is read, in bytes.
+const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a simulator does.
 #[derive(Debug, Default)]
@@ -31,86 +37,146 @@ pub struct Options {
     /// Rules for single requests; what fits none gets the offline model's answer.
     pub rules: Vec<Rule>,
     /// What goes wrong from the start.
-    pub fault: Option<Fault>,
+    pub faults: Vec<Fault>,
 }
 
 struct World {
     script: Script,
-    fault: Mutex<Option<Fault>>,
-    asked: AtomicU64,
-    faults: AtomicU64,
-    repeats: AtomicU64,
-    keys: Mutex<BTreeSet<Box<str>>>,
+    faults: RwLock<Vec<Armed>>,
+    stats: Stats,
+}
+
+/// A fault, and how many requests it fitted so far.
+struct Armed {
+    fault: Fault,
+    met: AtomicU64,
+}
+
+/// As much of a request as faults look at.
+#[derive(Deserialize)]
+struct Glimpse<'a> {
+    #[serde(borrow, default)]
+    model: Cow<'a, str>,
+    #[serde(default)]
+    stream: bool,
+    messages: Vec<IgnoredAny>,
 }
 
 /// The simulator's routes.
 pub fn router(options: Options) -> Router {
     let world = World {
         script: Script::new(options.rules).or_answer().forgetful(),
-        fault: Mutex::new(options.fault),
-        asked: AtomicU64::new(0),
-        faults: AtomicU64::new(0),
-        repeats: AtomicU64::new(0),
-        keys: Mutex::default(),
+        faults: RwLock::new(armed(options.faults)),
+        stats: Stats::default(),
     };
     Router::new()
         .route("/v1/chat/completions", post(chat))
+        .route("/v1/messages", post(messages))
         .route("/v1/models", get(models))
-        .route("/faults", get(shown).put(set).delete(unset))
-        .route("/stats", get(stats))
+        .route("/faults", get(shown).post(set).delete(unset))
+        .route("/stats", get(counted))
+        .fallback(nothing)
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(Arc::new(world))
 }
 
-async fn chat(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
-    let n = world.asked.fetch_add(1, Ordering::Relaxed) + 1;
-    let key = headers.get("idempotency-key").and_then(|v| v.to_str().ok());
-    if let Some(key) = key {
-        let mut keys = world.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() < KEYS_MAX && !keys.insert(key.into()) {
-            world.repeats.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    let wanted = match headers.get(HEADER).map(|v| fault::read_words(v.to_str().unwrap_or_default())) {
-        Some(Err(wrong)) => return (StatusCode::BAD_REQUEST, wrong).into_response(),
-        Some(Ok(then)) => Some(then),
-        None => world.fault.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|fault| fault.at(n)),
-    };
-    let response = match wanted {
-        Some(then) => {
-            world.faults.fetch_add(1, Ordering::Relaxed);
-            Script::new(Vec::new()).forgetful().answer_with(&then, &body)
-        }
-        None => world.script.respond(key, &body),
-    };
-    answer::send(response).await
+fn armed(faults: Vec<Fault>) -> Vec<Armed> {
+    faults.into_iter().map(|fault| Armed { fault, met: AtomicU64::new(0) }).collect()
 }
 
+async fn chat(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
+    world.answer(Dialect::OpenAi, &headers, &body).await
+}
+
+async fn messages(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
+    world.answer(Dialect::Anthropic, &headers, &body).await
+}
+
+impl World {
+    async fn answer(&self, dialect: Dialect, headers: &HeaderMap, body: &[u8]) -> Response {
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("not ASCII"));
+        let key = text("idempotency-key");
+        self.stats.asked(key);
+        let glimpse = match serde_json::from_slice::<Glimpse<'_>>(body) {
+            Ok(glimpse) if !glimpse.messages.is_empty() => glimpse,
+            Ok(_) => return refusal("messages: a list with at least one message is needed"),
+            Err(e) => return refusal(&e.to_string()),
+        };
+        let fault = match text(HEADER).map(fault::read_words) {
+            Some(Err(wrong)) => return refusal(&format!("{HEADER}: {wrong}")),
+            Some(Ok(fault)) => Some(fault),
+            None => self.due(&glimpse),
+        };
+        let answer = || self.script.respond_in(dialect, key, body);
+        let response = match fault {
+            Some(fault) => {
+                self.stats.faulty(&fault);
+                fault.spoil(dialect, answer)
+            }
+            None => answer(),
+        };
+        answer::send(response).await
+    }
+
+    /// What goes wrong with this request: the first that is due. Each counts the requests that it fits.
+    fn due(&self, asked: &Glimpse<'_>) -> Option<Fault> {
+        let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
+        let mut due = None;
+        for Armed { fault, met } in faults.iter().filter(|armed| armed.fault.fits(&asked.model, asked.stream)) {
+            let n = met.fetch_add(1, Ordering::Relaxed) + 1;
+            if due.is_none() && fault.is_due(n) {
+                due = Some(fault.clone());
+            }
+        }
+        due
+    }
+
+    fn set(&self, faults: Vec<Fault>) {
+        *self.faults.write().unwrap_or_else(PoisonError::into_inner) = armed(faults);
+    }
+}
+
+/// In a shape that both dialects read.
+fn refusal(message: &str) -> Response {
+    let error = json!({"type": "invalid_request_error", "message": message});
+    (StatusCode::BAD_REQUEST, axum::Json(json!({"type": "error", "error": error}))).into_response()
+}
+
+/// In a shape that both dialects read.
 async fn models() -> axum::Json<Value> {
-    axum::Json(json!({"object": "list", "data": [{"id": "simulated", "object": "model", "owned_by": "tutti"}]}))
+    let model = json!({"id": "simulated", "object": "model", "type": "model", "owned_by": "tutti", "display_name": "Simulated"});
+    axum::Json(json!({"object": "list", "data": [model], "has_more": false}))
 }
 
 async fn shown(State(world): State<Arc<World>>) -> axum::Json<Value> {
-    axum::Json(json!(*world.fault.lock().unwrap_or_else(PoisonError::into_inner)))
+    let faults = world.faults.read().unwrap_or_else(PoisonError::into_inner);
+    axum::Json(json!({"faults": faults.iter().map(|armed| &armed.fault).collect::<Vec<_>>()}))
 }
 
 async fn set(State(world): State<Arc<World>>, body: Bytes) -> Response {
-    match serde_json::from_slice::<Fault>(&body) {
-        Ok(fault) => {
-            *world.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    match fault::read(&body) {
+        Ok(faults) => {
+            world.set(faults);
             shown(State(world)).await.into_response()
         }
-        Err(e) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{e}; for example {}\n", fault::EXAMPLE)).into_response(),
+        Err(wrong) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, format!("{wrong}; for example {}\n", fault::EXAMPLE)).into_response()
+        }
     }
 }
 
 async fn unset(State(world): State<Arc<World>>) -> StatusCode {
-    *world.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    world.set(Vec::new());
     StatusCode::NO_CONTENT
 }
 
-async fn stats(State(world): State<Arc<World>>) -> axum::Json<Value> {
-    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    axum::Json(json!({"requests": of(&world.asked), "faults": of(&world.faults), "repeats": of(&world.repeats)}))
+async fn counted(State(world): State<Arc<World>>) -> axum::Json<Value> {
+    axum::Json(world.stats.json())
+}
+
+async fn nothing() -> (StatusCode, &'static str) {
+    let there = "POST /v1/chat/completions, POST /v1/messages, GET /v1/models, GET|POST|DELETE /faults, GET /stats\n";
+    (StatusCode::NOT_FOUND, there)
 }
 
 /// Reads a script: a list of rules, or `{"rules": […]}`.
@@ -123,22 +189,4 @@ pub fn read_rules(script: Value) -> Result<Vec<Rule>, String> {
         other => other,
     };
     serde_json::from_value(rules).map_err(|e| format!("a script is a list of rules {{when, then}}: {e}"))
-}
-
-/// Serves until `stop` resolves.
-///
-/// # Errors
-/// The listener failed.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
-}
-
-/// A fault that is always there.
-#[must_use]
-pub fn always(then: Then) -> Fault {
-    Fault { then, every: 1 }
 }

@@ -36,7 +36,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("lapin", &["tutti-stores"]),
     ("reqwest", &["tutti-agents", "tutti", "tutti-tests", "tutti-bench"]),
     ("axum", &["tutti-server", "tutti-simulate", "tutti-tests"]),
-    ("hyper", &["tutti-server"]),
+    ("hyper", &["tutti-server", "tutti-simulate"]),
     ("anyhow", &["tutti", "tutti-tests", "tutti-bench"]),
 ];
 

@@ -15,6 +15,8 @@ use tutti_engine::ports::outbound::{OutRequest, OutResponse};
 const VERSION: &str = "2023-06-01";
 /// Most tokens of an answer where nobody says; the API wants a bound.
 const MAX_TOKENS: u32 = 4_096;
+/// What asks for structured output, in front of its JSON Schema: this API has no field for it.
+pub(super) const SCHEMA_FOLLOWS: &str = "Answer with one JSON value that fits this JSON Schema, and nothing else:\n";
 /// Most blocks of one answer.
 const BLOCKS_MAX: usize = 256;
 
@@ -78,7 +80,7 @@ fn request(request: &ChatRequest, model: &str, stream: bool) -> Value {
         }
     }
     if let Some(schema) = &request.output_schema {
-        system.push(format!("Answer with one JSON value that fits this JSON Schema, and nothing else:\n{schema}"));
+        system.push(format!("{SCHEMA_FOLLOWS}{schema}"));
     }
     let messages: Vec<_> =
         messages.into_iter().map(|(role, content)| json!({"role": role, "content": content})).collect();

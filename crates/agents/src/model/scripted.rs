@@ -1,5 +1,7 @@
-//! A model that says what a script tells it to, faults included. It answers in the wire form of the OpenAI dialect, so a
-//! scripted call takes the way of a real one; the same [`Script::respond`] can stand behind a test's HTTP server.
+//! A model that says what a script tells it to, faults included. It answers in the wire form of a dialect, so a scripted
+//! call takes the way of a real one; the same [`Script::respond`] can stand behind an HTTP server.
+
+mod anthropic;
 
 use super::{ChatMessage, ChatRequest, Role, ToolSpec};
 use bytes::Bytes;
@@ -107,12 +109,21 @@ pub struct Response {
     pub end: End,
 }
 
+/// In whose words a request comes and is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `POST /v1/chat/completions`.
+    OpenAi,
+    /// `POST /v1/messages`.
+    Anthropic,
+}
+
 /// How a response ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// Properly.
     Whole,
-    /// The connection breaks.
+    /// The connection breaks; with no pieces before its head.
     Broken,
     /// Nothing more comes, the connection stays; with no pieces not even a head.
     Silent,
@@ -155,27 +166,26 @@ impl Script {
         Self { is_forgetful: true, ..self }
     }
 
-    /// A response to this request body whatever the rules say.
-    #[must_use]
-    pub fn answer_with(&self, then: &Then, body: &[u8]) -> Response {
-        then.response(&serde_json::from_slice(body).unwrap_or_default())
-    }
-
     /// All requests so far.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).seen.clone()
     }
 
-    /// The answer to one request body.
+    /// The answer to one request body in the OpenAI dialect.
     pub fn respond(&self, idempotency_key: Option<&str>, body: &[u8]) -> Response {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        self.respond_in(Dialect::OpenAi, idempotency_key, body)
+    }
+
+    /// The answer to one request body. What is seen of it is in the OpenAI dialect's words.
+    pub fn respond_in(&self, dialect: Dialect, idempotency_key: Option<&str>, body: &[u8]) -> Response {
+        let body = dialect.read(body);
         let then = self.pick(&body);
         if !self.is_forgetful {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.seen.push(Seen { idempotency_key: idempotency_key.map(str::to_owned), body: body.clone() });
         }
-        then.as_ref().unwrap_or(&self.otherwise).response(&body)
+        then.as_ref().unwrap_or(&self.otherwise).response(dialect, &body)
     }
 
     fn pick(&self, body: &Value) -> Option<Then> {
@@ -239,20 +249,46 @@ fn instructions(body: &Value) -> String {
     system.filter_map(|m| m["content"].as_str()).collect::<Vec<_>>().join("\n")
 }
 
+impl Dialect {
+    /// A request's body in the OpenAI dialect's words; `null` where it is no JSON.
+    fn read(self, body: &[u8]) -> Value {
+        let body = serde_json::from_slice(body).unwrap_or_default();
+        match self {
+            Self::OpenAi => body,
+            Self::Anthropic => anthropic::read(body),
+        }
+    }
+
+    fn said(self, body: &Value, streamed: bool, text: &str, calls: &[(String, Value)]) -> Response {
+        match self {
+            Self::OpenAi => said(body, streamed, text, calls),
+            Self::Anthropic => anthropic::said(body, streamed, text, calls),
+        }
+    }
+}
+
 impl Then {
-    fn response(&self, body: &Value) -> Response {
+    /// The response to this request body, whatever any rules say.
+    #[must_use]
+    pub fn respond(&self, dialect: Dialect, body: &[u8]) -> Response {
+        self.response(dialect, &dialect.read(body))
+    }
+
+    fn response(&self, dialect: Dialect, body: &Value) -> Response {
         let streamed = body["stream"] == json!(true);
         match self {
-            Self::Reply(text) => said(body, streamed, text, &[]),
-            Self::Echo => said(body, streamed, last(body), &[]),
+            Self::Reply(text) => dialect.said(body, streamed, text, &[]),
+            Self::Echo => dialect.said(body, streamed, last(body), &[]),
             Self::Answer => {
                 let reply = super::offline::answer(&read(body));
                 let calls: Vec<_> = reply.tool_calls.into_iter().map(|call| (call.name, call.arguments)).collect();
-                said(body, streamed, &reply.text, &calls)
+                dialect.said(body, streamed, &reply.text, &calls)
             }
-            Self::CallTools(calls) => said(body, streamed, "", calls),
+            Self::CallTools(calls) => dialect.said(body, streamed, "", calls),
             Self::Error { status, retry_after } => {
-                let said = json!({"error": {"message": format!("scripted error {status}")}});
+                // Both dialects' shape: one reads `error` alone, the other looks at `type` first.
+                let error = json!({"type": "api_error", "message": format!("scripted error {status}")});
+                let said = json!({"type": "error", "error": error});
                 let mut response = whole(*status, "application/json", vec![said.to_string().into()]);
                 if let Some(Ok(value)) = retry_after.as_deref().map(HeaderValue::from_str) {
                     response.headers.insert(header::RETRY_AFTER, value);
@@ -260,13 +296,13 @@ impl Then {
                 response
             }
             Self::Delay(ms, then) => {
-                let response = then.response(body);
+                let response = then.response(dialect, body);
                 Response { delay: response.delay + Duration::from_millis(*ms), ..response }
             }
             Self::Garbage => whole(200, "text/html", vec!["<html><body>It works!</body></html>".into()]),
             Self::BrokenJson => whole(200, "application/json", vec![r#"{"choices":[{"message":{"content":"ha"#.into()]),
             Self::Drop(text) => {
-                let mut response = said(body, streamed, text, &[]);
+                let mut response = dialect.said(body, streamed, text, &[]);
                 if streamed {
                     response.pieces.truncate(response.pieces.len() / 2);
                 } else {
@@ -284,12 +320,18 @@ fn whole(status: u16, kind: &'static str, pieces: Vec<Bytes>) -> Response {
     Response { delay: Duration::ZERO, status, headers, pieces, end: End::Whole }
 }
 
-/// A reply in the dialect's words.
+/// About how many tokens were read and written.
+fn tokens(body: &Value, text: &str) -> (usize, usize) {
+    let asked: usize = messages(body).iter().filter_map(|m| m["content"].as_str()).map(str::len).sum();
+    (asked.div_ceil(4), text.len().div_ceil(4))
+}
+
+/// A reply in the OpenAI dialect.
 fn said(body: &Value, streamed: bool, text: &str, calls: &[(String, Value)]) -> Response {
     let model = body["model"].as_str().unwrap_or("scripted");
     let finish = if calls.is_empty() { "stop" } else { "tool_calls" };
-    let asked: usize = messages(body).iter().filter_map(|m| m["content"].as_str()).map(str::len).sum();
-    let usage = json!({"prompt_tokens": asked.div_ceil(4), "completion_tokens": text.len().div_ceil(4)});
+    let (read, written) = tokens(body, text);
+    let usage = json!({"prompt_tokens": read, "completion_tokens": written});
     let call = |(n, (name, arguments)): (usize, &(String, Value))| {
         let function = json!({"name": name, "arguments": arguments.to_string()});
         json!({"index": n, "id": format!("call_{n}"), "type": "function", "function": function})

@@ -4,7 +4,7 @@ use super::Usage;
 use crate::show;
 use crate::watch::interrupted;
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tutti_agents::yaml::yaml_to_json;
 use tutti_simulate::{Fault, Options, read_rules, router, serve};
 
@@ -20,53 +20,89 @@ pub struct Args {
     /// Rules for single requests (YAML or JSON); what fits none gets the offline model's answer
     #[arg(long, value_name = "FILE")]
     script: Option<String>,
-    /// Fault: wait so many milliseconds before each answer
-    #[arg(long, value_name = "MS", conflicts_with_all = ["status", "hang", "drop", "garbage"])]
+    #[command(flatten)]
+    wrong: Wrong,
+}
+
+/// What goes wrong from the start; `POST /faults` changes it meanwhile.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Faults")]
+struct Wrong {
+    /// Wait so many milliseconds before each answer
+    #[arg(long, value_name = "MS")]
     delay_ms: Option<u64>,
-    /// Fault: answer with this status
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(400..600), conflicts_with_all = ["hang", "drop", "garbage"])]
+    /// Answer with this status, 400 to 599
+    #[arg(long, value_name = "N")]
     status: Option<u16>,
-    /// Fault: never answer
-    #[arg(long, conflicts_with_all = ["drop", "garbage"])]
+    /// Seconds to name in Retry-After, beside --status
+    #[arg(long, value_name = "S")]
+    retry_after: Option<u64>,
+    /// Never answer
+    #[arg(long)]
     hang: bool,
-    /// Fault: cut the connection in the middle of the answer
-    #[arg(long, conflicts_with = "garbage")]
+    /// Close the connection without an answer
+    #[arg(long)]
     drop: bool,
-    /// Fault: answer with a web page
+    /// Close the connection behind so many events of a streamed answer
+    #[arg(long, value_name = "N")]
+    cut_stream_after: Option<usize>,
+    /// Answer with a web page
     #[arg(long)]
     garbage: bool,
-    /// The fault comes with every Nth request
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    every: u64,
+    /// Answer with JSON that stops half way
+    #[arg(long)]
+    broken_json: bool,
+    /// In this share of the requests, above 0 and up to 1 [default: 1]
+    #[arg(long, value_name = "SHARE")]
+    rate: Option<f64>,
+    /// In every Nth request
+    #[arg(long, value_name = "N")]
+    every: Option<u64>,
+    /// Only for this model
+    #[arg(long, value_name = "MODEL")]
+    for_model: Option<String>,
 }
 
 /// Serves until Ctrl-C.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
-    let options = Options { rules: args.script.as_deref().map_or(Ok(Vec::new()), rules)?, fault: args.fault()? };
+    let rules = args.script.as_deref().map_or(Ok(Vec::new()), rules)?;
+    let options = Options { rules, faults: args.wrong.faults()? };
     let (host, port) = (args.host.as_str(), args.port);
     let listener = tokio::net::TcpListener::bind((host, port)).await.with_context(|| {
         format!("cannot listen on {host}:{port}; choose another port with --port, or 0 for any free one")
     })?;
     let url = format!("http://{}", listener.local_addr()?);
     show::out(&format!(
-        "tutti simulate listens on {url}\nexport LLM_BASE_URL={url}/v1 LLM_DEFAULT_MODEL=simulated\n\
-         faults: curl -X PUT {url}/faults -d '{{\"then\": {{\"error\": {{\"status\": 503}}}}, \"every\": 20}}' · counts: curl {url}/stats\n"
+        "tutti simulate listens on {url}\n\
+         OpenAI     export LLM_BASE_URL={url}/v1 LLM_DEFAULT_MODEL=simulated\n\
+         Anthropic  export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any\n\
+         faults     curl {url}/faults -d '{{\"status\": 503, \"rate\": 0.05}}'   (DELETE ends them)\n\
+         counts     curl {url}/stats\n"
     ))?;
     serve(listener, router(options), interrupted()).await?;
     Ok(())
 }
 
-impl Args {
-    fn fault(&self) -> anyhow::Result<Option<Fault>> {
-        let then = match self {
-            Self { delay_ms: Some(ms), .. } => json!({"delay": [ms, "answer"]}),
-            Self { status: Some(status), .. } => json!({"error": {"status": status}}),
-            Self { hang: true, .. } => json!("hang"),
-            Self { drop: true, .. } => json!({"drop": "an answer that is cut off in its middle"}),
-            Self { garbage: true, .. } => json!("garbage"),
-            _ => return Ok(None),
+impl Wrong {
+    fn faults(&self) -> anyhow::Result<Vec<Fault>> {
+        let fault = Fault {
+            delay_ms: self.delay_ms,
+            status: self.status,
+            retry_after: self.retry_after,
+            hang: self.hang,
+            drop: self.drop,
+            cut_stream_after: self.cut_stream_after,
+            garbage: self.garbage,
+            broken_json: self.broken_json,
+            rate: self.rate,
+            every: self.every,
+            for_model: self.for_model.clone(),
         };
-        Ok(Some(serde_json::from_value(json!({"then": then, "every": self.every}))?))
+        if fault == Fault::default() {
+            return Ok(Vec::new());
+        }
+        fault.check().map_err(Usage)?;
+        Ok(vec![fault])
     }
 }
 
@@ -83,9 +119,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documents_script_is_read() {
+    fn what_the_document_shows_is_read() {
         let doc = include_str!("../../../../docs/simulate.md");
         let script = doc.split("```yaml").nth(1).unwrap().split("```").next().unwrap();
         assert_eq!(read_rules(yaml_to_json(script).unwrap()).unwrap().len(), 4);
+        let bodies: Vec<&str> = doc.lines().filter_map(|l| l.split_once("-d '")?.1.split('\'').next()).collect();
+        assert_eq!(bodies.len(), 2);
+        for body in bodies {
+            let faults: Value = serde_json::from_str(body).unwrap();
+            let faults = faults.as_array().cloned().unwrap_or_else(|| vec![faults]);
+            assert!(faults.into_iter().all(|f| serde_json::from_value::<Fault>(f).unwrap().check().is_ok()), "{body}");
+        }
     }
 }
