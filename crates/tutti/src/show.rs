@@ -1,6 +1,8 @@
 //! What people see: colours where there is a terminal, tables, a team at work.
 
+pub mod board;
 pub mod facts;
+pub mod notes;
 pub mod progress;
 pub mod story;
 pub mod table;
@@ -9,6 +11,7 @@ pub mod wrap;
 pub use self::story::Story;
 
 use std::io::{IsTerminal, Write};
+use unicode_width::UnicodeWidthStr;
 
 /// Colours, or their absence.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +22,8 @@ pub struct Paint {
 /// A way to set text off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ink {
+    /// As it is.
+    Plain,
     /// What matters less.
     Dim,
     /// What matters more.
@@ -58,10 +63,11 @@ impl Paint {
     /// Text in an ink.
     #[must_use]
     pub fn ink(self, ink: Ink, text: &str) -> String {
-        if !self.on || text.is_empty() {
+        if !self.on || text.is_empty() || ink == Ink::Plain {
             return text.to_owned();
         }
         let code = match ink {
+            Ink::Plain => "0",
             Ink::Dim => "2",
             Ink::Bold => "1",
             Ink::Good => "32",
@@ -85,6 +91,12 @@ pub fn paint() -> Paint {
 pub fn width() -> Option<usize> {
     let width = || terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
     std::io::stdout().is_terminal().then(|| width().clamp(40, 100))
+}
+
+/// Columns and rows of the terminal.
+#[must_use]
+pub fn size() -> (usize, usize) {
+    terminal_size::terminal_size().map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)))
 }
 
 /// Writes to stdout at once. Fails when nobody reads any more, which is not an error of ours.
@@ -130,6 +142,39 @@ pub fn short(text: &str, chars_max: usize) -> String {
     }
 }
 
+/// How many columns a terminal gives a text: wide letters take two, marks on others none.
+#[must_use]
+pub fn columns(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// One line, cut to so many columns.
+#[must_use]
+pub fn fit(text: &str, columns_max: usize) -> String {
+    let text = line(text);
+    if columns(&text) <= columns_max {
+        return text;
+    }
+    let mut cut = String::new();
+    for c in text.chars() {
+        cut.push(c);
+        if columns(&cut) >= columns_max {
+            cut.pop();
+            break;
+        }
+    }
+    if columns_max > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// Text as one word of a shell.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +184,17 @@ mod tests {
         assert_eq!(clean("a\x1b[31mb\u{9b}c\u{202e}d\r\ne\tf"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d\ne\tf");
         assert_eq!(line(" a\n\n b\tc "), "a b c");
         assert_eq!(short("one two three", 7), "one two…");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn text_fits_its_columns() {
+        assert_eq!(
+            (fit("one two", 7), fit("one two", 6), fit("a", 0)),
+            ("one two".into(), "one t…".into(), String::new())
+        );
+        // Wide letters take two columns each.
+        assert_eq!((columns("会議"), fit("会議室", 5), fit("会議室", 4)), (4, "会議…".into(), "会…".into()));
     }
 
     #[test]

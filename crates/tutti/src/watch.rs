@@ -1,8 +1,9 @@
 //! Stays with a run until it ends, a person is needed, or Ctrl-C.
 
 use crate::client::{Client, Event, Failure, Follow, Heard};
+use crate::show::board::{Board, Live};
 use crate::show::progress::Progress;
-use crate::show::{self, Story, facts, short};
+use crate::show::{self, Story, facts, quoted, short};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use tokio::time::Instant;
 pub enum View {
     /// As a story on stdout.
     Story(Box<Story>),
+    /// As a board that is drawn over and over on the terminal.
+    Board(Box<Live>),
     /// Each event as a line of JSON on stdout.
     Lines,
     /// Not at all, save for a sign of life on stderr.
@@ -25,10 +28,29 @@ impl View {
         Self::Story(Box::new(Story::new(show::paint(), show::width())))
     }
 
+    /// A board on a terminal that can draw over itself, else a story.
+    #[must_use]
+    pub fn team() -> Self {
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if !std::io::stdout().is_terminal() || is_dumb {
+            return Self::story();
+        }
+        Self::Board(Box::new(Live::new(Board::new(show::paint(), show::width()))))
+    }
+
+    /// How often something moves without an event.
+    fn beat(&self) -> Duration {
+        Duration::from_millis(if matches!(self, Self::Board(_)) { 100 } else { 500 })
+    }
+
     /// Ends the line on stdout before something is said on stderr.
     fn pause(&mut self) -> std::io::Result<()> {
         match self {
             Self::Story(story) => show::out(&story.pause()),
+            Self::Board(live) => {
+                live.pause();
+                Ok(())
+            }
             Self::Lines | Self::Quiet => Ok(()),
         }
     }
@@ -76,7 +98,7 @@ pub async fn watch(
     let mut heard = follow.listen();
     let mut progress = Progress::new(std::io::stderr().is_terminal());
     let begin = Instant::now();
-    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    let mut tick = tokio::time::interval(view.beat());
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
@@ -112,8 +134,10 @@ pub async fn watch(
                     return Ok(Watched { run_id, over });
                 }
             },
-            _ = tick.tick() => if matches!(view, View::Quiet) {
-                show::err(&progress.tick(begin.elapsed()));
+            _ = tick.tick() => match &mut view {
+                View::Quiet => show::err(&progress.tick(begin.elapsed())),
+                View::Board(live) => show::out(&live.tick(show::size()))?,
+                View::Story(_) | View::Lines => {}
             },
             _ = &mut interrupt => {
                 show::err(progress.clear());
@@ -127,6 +151,7 @@ pub async fn watch(
 fn show_event(view: &mut View, progress: &mut Progress, event: &Event, run_id: Option<&str>) -> std::io::Result<()> {
     match view {
         View::Story(story) => show::out(&story.tell(event)),
+        View::Board(live) => show::out(&live.tell(event, show::size())),
         View::Lines => show::out(&format!("{}\n", line(event))),
         View::Quiet => {
             let key = event.text("key").unwrap_or_default();
@@ -142,8 +167,8 @@ fn show_event(view: &mut View, progress: &mut Progress, event: &Event, run_id: O
                 "run.waiting" => progress.doing("waiting"),
                 "approval.requested" => {
                     let (run, id) = (run_id.unwrap_or("RUN"), event.text("approval_id").unwrap_or("ID"));
-                    let (run, id) = (short(run, 100), short(id, 200));
-                    show::err(&format!("tutti: a person is asked; answer with: tutti runs approve {run} '{id}'\n"));
+                    let (run, id) = (short(run, 100), quoted(&short(id, 200)));
+                    show::err(&format!("tutti: a person is asked; answer with: tutti runs approve {run} {id}\n"));
                 }
                 _ => {}
             }

@@ -70,7 +70,7 @@ async fn reach(args: &Args, loaded: &Loaded) -> anyhow::Result<(Client, Option<S
 async fn run_on(args: &Args, request: &Request, client: &Client, is_private: bool) -> anyhow::Result<()> {
     let view = match (args.follow, args.json) {
         (true, true) => View::Lines,
-        (true, false) => View::story(),
+        (true, false) => View::team(),
         (false, _) => View::Quiet,
     };
     let (follow, run_id) = match request {

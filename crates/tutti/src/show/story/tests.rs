@@ -126,7 +126,7 @@ fn what_happens_between_members() {
     ]);
     let expected = "↺ its worker had died; taken up again where it was\n\
                     → a hands over to b: not mine\n\
-                    ? a person is asked: {\"amount\":5}\n  tutti runs approve r1 'pay'   (or --reject)\n\
+                    ? a person is asked: {\"amount\":5}\n  tutti runs approve r1 'pay'   (or: tutti runs reject)\n\
                     ? decided: approve by eve\n\
                     ■ cancel was asked for (eve): late\n\
                     ✗ cancelled\n";
