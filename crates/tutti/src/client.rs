@@ -7,11 +7,14 @@ pub use self::failure::Failure;
 pub use self::follow::{Event, Follow, Heard};
 
 use crate::config::Access;
+use crate::show::{self, progress::Progress};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use std::io::IsTerminal;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// An answer longer than this is not read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -64,6 +67,12 @@ impl Client {
         self.call(Method::GET, path, None).await
     }
 
+    /// Reads an answer that is no JSON.
+    pub async fn text(&self, path: &str) -> Result<String, Failure> {
+        let response = self.accepted(self.send(Method::GET, path, None).await?).await?;
+        Ok(String::from_utf8_lossy(&self.body(response).await?).into_owned())
+    }
+
     /// Posts a body.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.call(Method::POST, path, Some(body)).await
@@ -87,7 +96,7 @@ impl Client {
     pub async fn stream(&self, path: &str, body: &Value) -> Result<Follow, Failure> {
         let request = self.request(Method::POST, path).header(ACCEPT, "text/event-stream");
         let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
-        let response = request.send().await.map_err(|e| Failure::unreachable(self.url(), &e))?;
+        let response = patiently(self.url(), request.send()).await.map_err(|e| Failure::unreachable(self.url(), &e))?;
         let response = self.accepted(response).await?;
         let resume = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
         let resume = resume.map(|location| self.path_of(location));
@@ -117,7 +126,7 @@ impl Client {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        request.send().await.map_err(|e| Failure::unreachable(self.url(), &e))
+        patiently(self.url(), request.send()).await.map_err(|e| Failure::unreachable(self.url(), &e))
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -152,6 +161,24 @@ impl Client {
     /// A `Location` as a path below the server's address; another server's address is not followed.
     fn path_of(&self, location: &str) -> String {
         location.strip_prefix(self.url()).unwrap_or(location).to_owned()
+    }
+}
+
+/// Waits, with a sign of life on stderr when it takes longer than a second.
+async fn patiently<T>(url: &str, work: impl Future<Output = T>) -> T {
+    let mut progress = Progress::new(std::io::stderr().is_terminal());
+    progress.doing(&format!("waiting for {url}"));
+    let begin = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                show::err(progress.clear());
+                return done;
+            }
+            _ = tick.tick() => show::err(&progress.tick(begin.elapsed())),
+        }
     }
 }
 

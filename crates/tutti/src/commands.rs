@@ -6,6 +6,7 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod health;
+pub mod man;
 pub mod page;
 pub mod run;
 pub mod runs;
@@ -68,6 +69,8 @@ pub enum Command {
     Health(health::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Print a manual page
+    Man(man::Args),
 }
 
 /// Which server to talk to.

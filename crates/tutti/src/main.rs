@@ -35,7 +35,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Runs(Runs::Events(args)) => commands::runs::events::run(&args, &loaded).await,
             Command::Runs(Runs::Cancel(args)) => commands::runs::cancel::run(&args, &loaded).await,
             Command::Runs(Runs::Signal(args)) => commands::runs::signal::run(&args, &loaded).await,
-            Command::Runs(Runs::Approve(args)) => commands::runs::approve::run(&args, &loaded).await,
+            Command::Runs(Runs::Approve(args)) => commands::runs::approve::run(&args, "approve", &loaded).await,
+            Command::Runs(Runs::Reject(args)) => commands::runs::approve::run(&args, "reject", &loaded).await,
             Command::Approvals(Approvals::List(page)) => commands::approvals::run(&page, &loaded).await,
             Command::Sessions(what) => commands::sessions::run(&what, &loaded).await,
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
@@ -44,6 +45,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Config(args) => commands::config::run(&args, &loaded),
             Command::Health(args) => commands::health::run(&args, &loaded).await,
             Command::Completions(args) => commands::completions::run(&args),
+            Command::Man(args) => commands::man::run(&args),
         }
     });
     // What still reads or writes in the background is of no use any more.

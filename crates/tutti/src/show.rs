@@ -155,18 +155,23 @@ pub fn fit(text: &str, columns_max: usize) -> String {
     if columns(&text) <= columns_max {
         return text;
     }
-    let mut cut = String::new();
-    for c in text.chars() {
-        cut.push(c);
-        if columns(&cut) >= columns_max {
-            cut.pop();
+    cut(&text, columns_max)
+}
+
+/// The beginning of a line, and a mark that it goes on, in so many columns.
+fn cut(line: &str, columns_max: usize) -> String {
+    let mut kept = String::new();
+    for c in line.chars() {
+        kept.push(c);
+        if columns(&kept) >= columns_max {
+            kept.pop();
             break;
         }
     }
     if columns_max > 0 {
-        cut.push('…');
+        kept.push('…');
     }
-    cut
+    kept
 }
 
 /// Text as one word of a shell.

@@ -18,7 +18,8 @@ pub async fn run(page: &Page, loaded: &Loaded) -> anyhow::Result<()> {
         ("APPROVAL", "/approval_id"),
         ("SINCE", "/requested_at"),
         ("UNTIL", "/deadline"),
-        ("ABOUT", "/request/act"),
+        ("HASH", "/hash"),
+        ("ABOUT", "/request/act|/request"),
     ];
     page.show(loaded, "/v1/approvals", "approvals that wait", &columns).await
 }

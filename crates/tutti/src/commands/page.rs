@@ -3,8 +3,11 @@
 use super::Server;
 use crate::client::query;
 use crate::config::Loaded;
-use crate::show::{self, short, table::table};
+use crate::show::{self, fit, table::table};
 use serde_json::Value;
+
+/// A cell is cut to so many columns.
+const CELL_COLUMNS_MAX: usize = 80;
 
 /// Which page.
 #[derive(Debug, clap::Args)]
@@ -22,7 +25,7 @@ pub struct Page {
     pub json: bool,
 }
 
-/// A column: its heading, and where its cell stands in an item, as a JSON pointer.
+/// A column: its heading, and where its cell stands in an item, as a JSON pointer; behind `|` another place to look.
 pub type Column = (&'static str, &'static str);
 
 impl Page {
@@ -49,10 +52,11 @@ impl Page {
     }
 }
 
-fn cell(item: &Value, pointer: &str) -> String {
-    match item.pointer(pointer) {
+fn cell(item: &Value, pointers: &str) -> String {
+    let found = pointers.split('|').find_map(|pointer| item.pointer(pointer).filter(|cell| !cell.is_null()));
+    match found {
         None | Some(Value::Null) => "-".into(),
-        Some(Value::String(text)) => short(text, 80),
-        Some(other) => short(&other.to_string(), 80),
+        Some(Value::String(text)) => fit(text, CELL_COLUMNS_MAX),
+        Some(other) => fit(&other.to_string(), CELL_COLUMNS_MAX),
     }
 }

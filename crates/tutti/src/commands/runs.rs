@@ -26,8 +26,10 @@ pub enum Runs {
     Cancel(cancel::Args),
     /// Send a run a signal
     Signal(signal::Args),
-    /// Answer a run that asks a person
+    /// Say yes to a run that asks a person, or give it the answer it asks for
     Approve(approve::Args),
+    /// Say no to a run that asks a person
+    Reject(approve::Args),
 }
 
 /// A run's path in the API.

@@ -16,7 +16,7 @@ pub enum Sessions {
     /// Show what was said in a session
     Get(One),
     /// Show what the next run of a session would read
-    Context(One),
+    Context(Context),
     /// Delete a session and cancel its runs
     Delete(One),
 }
@@ -33,6 +33,23 @@ pub struct One {
     json: bool,
 }
 
+/// Which session, and in which form.
+#[derive(Debug, clap::Args)]
+pub struct Context {
+    #[command(flatten)]
+    one: One,
+    /// As the server gives it: json or markdown
+    #[arg(long, value_enum, conflicts_with = "json")]
+    format: Option<Format>,
+}
+
+/// A form of a session's context.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Json,
+    Markdown,
+}
+
 /// Does it.
 pub async fn run(what: &Sessions, loaded: &Loaded) -> anyhow::Result<()> {
     match what {
@@ -47,7 +64,14 @@ pub async fn run(what: &Sessions, loaded: &Loaded) -> anyhow::Result<()> {
             page.show(loaded, "/sessions", "sessions", &columns).await
         }
         Sessions::Get(one) => tell(one, one.read(loaded, "").await?),
-        Sessions::Context(one) => tell(one, one.read(loaded, "/context").await?),
+        Sessions::Context(Context { one, format: Some(Format::Markdown) }) => {
+            let text = one.server.client(loaded)?.text(&one.path("/context?format=markdown")).await?;
+            Ok(show::out(&format!("{}\n", clean(&text).trim_end()))?)
+        }
+        Sessions::Context(Context { one, format: Some(Format::Json) }) => {
+            Ok(show::json(&one.read(loaded, "/context").await?)?)
+        }
+        Sessions::Context(Context { one, format: None }) => tell(one, one.read(loaded, "/context").await?),
         Sessions::Delete(one) => {
             one.server.client(loaded)?.delete(&one.path("")).await?;
             show::err(&format!("session {} is deleted\n", line(&one.session_id)));

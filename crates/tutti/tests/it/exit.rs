@@ -15,6 +15,10 @@ fn wrong_usage_is_two_and_one_line() {
         (&["run", "team.yaml"], "team.yaml: cannot be read"),
         (&["run", "missing.json"], "missing.json: cannot be read"),
         (&["run", "x", "--input", "{\"a\":}"], "this looks like JSON but is not"),
+        (&["simulate", "--hang", "--drop"], "only one of"),
+        (&["simulate", "--status", "200"], "400 to 599"),
+        (&["simulate", "--script", "none.yaml"], "none.yaml: cannot be read"),
+        (&["sessions", "context", "s", "--format", "xml"], "invalid value 'xml'"),
         (&["health", "--nope"], "unexpected argument '--nope' found"),
     ] {
         let done = Tutti::new().run(args);

@@ -140,7 +140,7 @@ fn runs_are_listed_and_told_things() {
     assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (0, table, "more: tutti runs list --cursor c\n"));
     assert_eq!(tutti.run(&["runs", "cancel", "r1", "--reason", "late"]).out, "r1  stopping; see tutti runs get\n");
     assert_eq!(tutti.run(&["runs", "signal", "r1", "go", "--payload", "{\"a\":1}"]).out, "r1  signal go taken\n");
-    let done = tutti.run(&["runs", "approve", "r 9", "turn[1]/ask", "--reject", "--note", "no"]);
+    let done = tutti.run(&["runs", "reject", "r 9", "turn[1]/ask", "--note", "no", "--hash", "h"]);
     assert_eq!((done.code, done.err.as_str()), (1, "tutti: NotFound: there is no run r 9 (request q)\n"));
 
     let asked = fake.asked();
@@ -151,7 +151,7 @@ fn runs_are_listed_and_told_things() {
         ("POST /v1/runs/r1/signal", r#"{"name":"go","payload":{"a":1}}"#)
     );
     assert_eq!(asked[3].line, "POST /v1/runs/r%209/approve");
-    assert_eq!(asked[3].body, r#"{"approval_id":"turn[1]/ask","decision":"reject","note":"no"}"#);
+    assert_eq!(asked[3].body, r#"{"approval_id":"turn[1]/ask","decision":"reject","note":"no","hash":"h"}"#);
 }
 
 #[test]

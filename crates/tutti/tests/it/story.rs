@@ -5,7 +5,7 @@ use crate::tutti::{Tutti, same_as_file};
 
 #[test]
 fn recorded_runs_are_told_as_written() {
-    for name in ["sequential", "concurrent"] {
+    for name in ["sequential", "concurrent", "handoff", "person", "dynamic", "group_chat"] {
         let path = format!("{}/tests/it/recorded/{name}.sse", env!("CARGO_MANIFEST_DIR"));
         let events = std::fs::read_to_string(path).unwrap();
         let fake = Fake::start(vec![stream(None, &events)]);
