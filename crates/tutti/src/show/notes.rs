@@ -105,7 +105,8 @@ pub fn note(event: &Event, run_id: Option<&str>) -> Option<(Ink, String)> {
         }
         "approval.decided" => {
             let by = text(data, "by").map_or_else(String::new, |by| format!(" by {}", short(by, 80)));
-            (Ink::Care, format!("? decided: {}{by}{}", word("decision"), paren(data, "note")))
+            let input = field(data, "input").map_or_else(String::new, |_| format!(": {}", summary(data, "input")));
+            (Ink::Care, format!("? decided: {}{by}{}{input}", word("decision"), paren(data, "note")))
         }
         "cancel.requested" => (Ink::Care, format!("■ cancel was asked for{}{}", paren(data, "by"), because())),
         "signal.received" => (Ink::Dim, format!("⚑ signal {} {}", word("name"), summary(data, "payload"))),

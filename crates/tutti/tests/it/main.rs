@@ -9,5 +9,6 @@ mod fake;
 mod help;
 mod remote;
 mod server;
+mod simulate;
 mod story;
 mod tutti;

@@ -162,3 +162,66 @@ fn a_stranger_is_recognised() {
         format!("tutti: {} answered 200 with something that is not Tutti's; is it the right address?\n", fake.url);
     assert_eq!((done.code, done.err), (1, expected));
 }
+
+#[test]
+fn approvals_sessions_patterns_and_workflows_are_tables_or_json() {
+    let approvals = r#"{"items":[{"approval_id":"a/1","run_id":"r1","workflow":"w","requested_at":"t","deadline":null,"request":{"act":"pay 5"},"hash":"h1"},
+        {"approval_id":"b","run_id":"r2","workflow":"w","requested_at":"t","deadline":"u","request":{"amount":5},"hash":"h2"}],"next_cursor":"c 1"}"#;
+    let sessions = r#"{"items":[{"session_id":"s1","state":"idle","run_id":null,"created_at":"t","updated_at":"u"}],"next_cursor":null}"#;
+    let patterns = r#"{"items":[{"name":"sequential","description":"One after the other.","options":{"properties":{"pass":{"description":"What the next reads"}}},"example":{"pattern":"sequential"}}]}"#;
+    let fake = Fake::start(vec![
+        json(200, approvals),
+        json(200, approvals),
+        json(200, r#"{"items":[],"next_cursor":null}"#),
+        json(200, sessions),
+        json(200, patterns),
+        json(200, patterns),
+        json(200, patterns),
+    ]);
+    let tutti = Tutti::new().env("TUTTI_URL", &fake.url);
+    let done = tutti.run(&["approvals", "list", "--limit", "2"]);
+    let table = "RUN  APPROVAL  SINCE  UNTIL  HASH  ABOUT\nr1   a/1       t      -      h1    pay 5\nr2   b         t      u      h2    {\"amount\":5}\n";
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (0, table, "more: --cursor c 1\n"));
+    let all = tutti.run(&["approvals", "list", "--cursor", "c 1", "--json"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&all.out).unwrap()["items"][1]["hash"], "h2");
+    let none = tutti.run(&["approvals", "list"]);
+    assert_eq!((none.code, none.out.as_str(), none.err.as_str()), (0, "", "no approvals that wait\n"));
+    let table = "SESSION  STATE  RUN  CREATED  UPDATED\ns1       idle   -    t        u\n";
+    assert_eq!(tutti.run(&["sessions", "list"]).out, table);
+    assert_eq!(tutti.run(&["patterns"]).out, "PATTERN     WHAT IT DOES\nsequential  One after the other.\n");
+    let one = tutti.run(&["patterns", "sequential"]).out;
+    assert!(one.contains("\n  pass  What the next reads\n") && one.contains("\"pattern\": \"sequential\""), "{one}");
+    let unknown = tutti.run(&["patterns", "x"]);
+    assert_eq!(
+        (unknown.code, unknown.err.as_str()),
+        (1, "tutti: there is no pattern named \"x\"; there are: sequential\n")
+    );
+    let asked: Vec<String> = fake.asked().into_iter().map(|a| a.line).collect();
+    assert_eq!(asked[..2], ["GET /v1/approvals?limit=2", "GET /v1/approvals?cursor=c+1"]);
+    assert_eq!(asked[3..5], ["GET /sessions", "GET /patterns"]);
+}
+
+#[test]
+fn a_session_is_told_given_as_it_is_and_deleted() {
+    let context = r#"{"session_id":"s 1","messages":[{"role":"user","content":"Hi","at":"t"},{"agent":"clerk","content":"Hello\u001b[2J","at":"u"}]}"#;
+    let fake = Fake::start(vec![
+        json(200, context),
+        json(200, context),
+        answer(200, "text/markdown", "", "# s 1\n\n**user**: Hi\u{1b}[2J\n\n"),
+        "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".into(),
+        json(404, r#"{"error":"NotFound","message":"there is no session s 1"}"#),
+    ]);
+    let tutti = Tutti::new().env("TUTTI_URL", &fake.url);
+    assert_eq!(tutti.run(&["sessions", "context", "s 1"]).out, "user t\nHi\n\nclerk u\nHello\u{fffd}[2J\n\n");
+    let json = tutti.run(&["sessions", "context", "s 1", "--format", "json"]).out;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["session_id"], "s 1");
+    let markdown = tutti.run(&["sessions", "context", "s 1", "--format", "markdown"]).out;
+    assert_eq!(markdown, "# s 1\n\n**user**: Hi\u{fffd}[2J\n");
+    let gone = tutti.run(&["sessions", "delete", "s 1"]);
+    assert_eq!((gone.code, gone.out.as_str(), gone.err.as_str()), (0, "", "session s 1 is deleted\n"));
+    let none = tutti.run(&["sessions", "get", "s 1"]);
+    assert_eq!((none.code, none.err.as_str()), (1, "tutti: NotFound: there is no session s 1\n"));
+    let asked: Vec<String> = fake.asked().into_iter().map(|a| a.line).collect();
+    assert_eq!(asked[1..3], ["GET /sessions/s%201/context", "GET /sessions/s%201/context?format=markdown"]);
+    assert_eq!(asked[3], "DELETE /sessions/s%201");
+}
