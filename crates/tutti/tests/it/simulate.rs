@@ -100,7 +100,7 @@ fn our_own_anthropic_dialect_is_understood() {
     );
     let tutti = tutti.file("tutti.toml", &provider).env("AGENT_ORCHESTRATOR_PORT", "9");
     let done = tutti.run(&["run", "team.yaml"]);
-    assert!(done.code == 0 && done.out.contains("Writer on “Where is my card?”"), "{done:?}");
+    assert!(done.code == 0 && done.out.starts_with("Writer on “"), "{done:?}");
     // A chooser has to answer with JSON that fits a schema.
     let chat = TEAM.replace("sequential", "group_chat") + "options: {speaker: llm, until: {max_messages: 2}}\n";
     let tutti = tutti.file("chat.yaml", &chat);
