@@ -110,7 +110,6 @@ async fn services_answer_in_several_ways_and_fail_as_the_contract_says() {
             agent: "a".into(),
             messages: vec![line("q"), line("do it")],
             run_id: "r".into(),
-            idle_ms: 5_000,
         };
         let reply = call.run(asked.cx.clone()).await.unwrap();
         assert_eq!((reply.text.as_str(), reply.output), (text, output));
@@ -131,7 +130,6 @@ async fn services_answer_in_several_ways_and_fail_as_the_contract_says() {
             agent: "a".into(),
             messages: vec![line("q")],
             run_id: "r".into(),
-            idle_ms: 5_000,
         };
         let failed = call.run(asked.cx.clone()).await.unwrap_err();
         assert_eq!((failed.class.as_str(), failed.is_retryable()), ("AgentError", retries), "{failed}");
