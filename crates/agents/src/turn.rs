@@ -300,7 +300,8 @@ impl<'t> Talk<'t> {
             .about(&json!({ "input_from": sources }));
         let reply = Box::pin(call).await?;
         self.asked += 1;
-        self.tokens += reply.usage.input_tokens + reply.usage.output_tokens;
+        let used = reply.usage.input_tokens.saturating_add(reply.usage.output_tokens);
+        self.tokens = self.tokens.saturating_add(used);
         Ok(reply)
     }
 
