@@ -12,6 +12,8 @@ use tutti_engine::ports::outbound::{OutError, OutRequest};
 
 /// The contract's class of an agent's failure.
 const CLASS: &str = "AgentError";
+/// The longest silence where nobody sets a bound.
+const IDLE_MAX: Duration = Duration::from_secs(300);
 /// Most bytes of an answer.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// Fields under which services give their answer, in this order.
@@ -28,8 +30,6 @@ pub struct AskHttp {
     pub messages: Vec<Line>,
     /// The run that asks.
     pub run_id: String,
-    /// How long to wait for the answer and between its pieces, in milliseconds.
-    pub idle_ms: u64,
 }
 
 /// One message of the conversation.
@@ -60,7 +60,7 @@ impl Activity for AskHttp {
         };
         let body: bytes::Bytes = serde_json::to_vec(&body).unwrap_or_default().into();
         let request = |url: String| -> Result<OutRequest, ActivityError> {
-            let idle = Duration::from_millis(self.idle_ms);
+            let idle = left(&cx);
             let (headers, body) = (headers(&cx)?, body.clone());
             Ok(OutRequest { method: Method::POST, url, headers, body, idle, body_bytes_max: BODY_BYTES_MAX })
         };
@@ -139,6 +139,12 @@ impl AskHttp {
             ActivityError::fatal(CLASS, message)
         })
     }
+}
+
+/// What is left of the call's time: a setting of the process, which may change while a run lives, so it is no argument.
+fn left(cx: &ActivityCx) -> Duration {
+    let left = cx.deadline.map(|at| Duration::from_millis(u64::try_from(at.0 - cx.now.0).unwrap_or(0)));
+    left.unwrap_or(IDLE_MAX).min(IDLE_MAX)
 }
 
 fn headers(cx: &ActivityCx) -> Result<HeaderMap, ActivityError> {

@@ -18,7 +18,7 @@ pub struct Asking {
     pub retry: Retry,
     /// How long one call of a model may take.
     pub timeout: Duration,
-    /// How long an agent that is a service may be silent.
+    /// How long one call of an agent that is a service may take.
     pub http_timeout: Duration,
 }
 

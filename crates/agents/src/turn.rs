@@ -128,10 +128,9 @@ impl Member {
             agent: self.name().into(),
             messages: turn.said.iter().map(line).chain(order).collect(),
             run_id: ctx.run_id().0.to_string(),
-            idle_ms: u64::try_from(asking.http_timeout.as_millis()).unwrap_or(u64::MAX),
         };
         let sources: Vec<_> = turn.said.iter().map(|m| &m.source).collect();
-        let call = ctx.call("ask", ask).retry(asking.retry).timeout(asking.timeout).traces(Traces::Agent);
+        let call = ctx.call("ask", ask).retry(asking.retry).timeout(asking.http_timeout).traces(Traces::Agent);
         let reply = call.agent(self.name()).about(&json!({ "input_from": sources })).await?;
         Ok(self.said(text_of(&reply), reply.output, step_key(ctx, "ask")))
     }
@@ -301,7 +300,8 @@ impl<'t> Talk<'t> {
             .about(&json!({ "input_from": sources }));
         let reply = Box::pin(call).await?;
         self.asked += 1;
-        self.tokens += reply.usage.input_tokens + reply.usage.output_tokens;
+        let used = reply.usage.input_tokens.saturating_add(reply.usage.output_tokens);
+        self.tokens = self.tokens.saturating_add(used);
         Ok(reply)
     }
 

@@ -265,14 +265,14 @@ impl Digest {
         let reply = read::<Completed>(entry).and_then(|done| serde_json::from_str::<Reply>(done.output.get()).ok());
         let usage = reply.as_ref().map(|r| &r.usage);
         let usage = Usage {
-            tokens: usage.map_or(0, |u| u.input_tokens + u.output_tokens),
+            tokens: usage.map_or(0, |u| u.input_tokens.saturating_add(u.output_tokens)),
             input_tokens: usage.map_or(0, |u| u.input_tokens),
             output_tokens: usage.map_or(0, |u| u.output_tokens),
             cost: usage.and_then(|u| u.cost),
         };
-        self.usage.tokens += usage.tokens;
-        self.usage.input_tokens += usage.input_tokens;
-        self.usage.output_tokens += usage.output_tokens;
+        self.usage.tokens = self.usage.tokens.saturating_add(usage.tokens);
+        self.usage.input_tokens = self.usage.input_tokens.saturating_add(usage.input_tokens);
+        self.usage.output_tokens = self.usage.output_tokens.saturating_add(usage.output_tokens);
         match usage.cost {
             Some(cost) => self.usage.cost = Some(self.usage.cost.unwrap_or(0).saturating_add(cost)),
             None => self.unpriced = true,
@@ -307,11 +307,15 @@ impl Digest {
         let output = ended.output.and_then(|o| serde_json::from_str::<Value>(o.get()).ok()).unwrap_or_default();
         let answer = output.pointer("/output/value").cloned().unwrap_or(output);
         self.answers.insert(entry.key.clone(), answer.clone());
-        if let Some(spent) = ended.spent {
-            self.usage.tokens += spent.tokens;
-        }
+        // A child's calls stand in its own journal; a total is the sum over the tree.
+        let spent = ended.spent.unwrap_or_default();
+        self.usage.tokens = self.usage.tokens.saturating_add(spent.tokens);
+        self.unpriced |= spent.tokens > 0 && spent.cost == 0;
+        self.usage.cost = Some(self.usage.cost.unwrap_or(0).saturating_add(spent.cost));
         let Some(open) = self.open(&entry.key) else { return };
         open.step.output = answer;
+        open.step.usage.tokens = spent.tokens;
+        open.step.usage.cost = (spent.cost > 0).then_some(spent.cost);
         open.step.error = ended.error.map(ErrorView::from);
         open.step.took_ms = Some(entry.at.0 - open.began.0);
     }

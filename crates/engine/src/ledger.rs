@@ -110,6 +110,8 @@ pub struct Need {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     limits: Option<Limits>,
+    /// What calls and children said that they cost, budget or not.
+    used: Amounts,
     settled: Amounts,
     held: BTreeMap<Key, Reserved>,
 }
@@ -188,9 +190,14 @@ impl Ledger {
         }
     }
 
-    /// All that was spent; `None` for a run without a budget, which does not count.
-    pub fn spent(&self) -> Option<Amounts> {
-        self.limits.map(|_| self.settled)
+    /// Something said what it cost.
+    pub fn count(&mut self, used: Option<Amounts>) {
+        self.used = self.used.plus(used.unwrap_or_default());
+    }
+
+    /// All that the run and its children spent: what was booked where there is a budget, else what was told.
+    pub fn spent(&self) -> Amounts {
+        if self.limits.is_some() { self.settled } else { self.used }
     }
 
     /// What a child may be given: an even share of what is free, within limits of its own.
@@ -373,7 +380,7 @@ mod tests {
         );
         ledger.settle("a", Amounts { tokens: 1, cost: 50 }, true);
         assert_eq!(granted(&ledger, ask, ask, Share::Closing).unwrap_err().left, 0);
-        assert_eq!(ledger.spent(), Some(Amounts { tokens: 1, cost: 50 }));
+        assert_eq!(ledger.spent(), Amounts { tokens: 1, cost: 50 });
     }
 
     #[test]

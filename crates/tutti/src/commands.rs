@@ -59,6 +59,8 @@ pub enum Command {
     Sessions(sessions::Sessions),
     /// List the patterns, or show one with its options and an example
     Patterns(catalog::Patterns),
+    /// List the agents that a request may name
+    Agents(catalog::Agents),
     /// List the workflows
     Workflows(page::Page),
     /// Serve a scripted model over HTTP, with faults on demand

@@ -40,6 +40,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Approvals(Approvals::List(page)) => commands::approvals::run(&page, &loaded).await,
             Command::Sessions(what) => commands::sessions::run(&what, &loaded).await,
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
+            Command::Agents(args) => commands::catalog::agents(&args, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,
             Command::Config(args) => commands::config::run(&args, &loaded),

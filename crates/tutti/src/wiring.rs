@@ -128,7 +128,15 @@ fn providers(settings: &Settings) -> Providers {
             Providers::only(ProviderRef::OFFLINE, provider)
         }
     };
-    providers.map.extend(settings.providers.providers.clone());
+    // Where nobody says otherwise, LLM_TIMEOUT holds for all.
+    let usual = Provider::offline().timeout;
+    let patient = |mut provider: Provider| {
+        if provider.timeout == usual {
+            provider.timeout = model.timeout;
+        }
+        provider
+    };
+    providers.map.extend(settings.providers.providers.clone().into_iter().map(|(name, p)| (name, patient(p))));
     providers.prices = settings.providers.prices.clone();
     if let Some(name) = &model.provider {
         providers.default.clone_from(name);
@@ -192,7 +200,8 @@ async fn agents(settings: &Settings, outbound: &Egress) -> anyhow::Result<AgentB
 }
 
 fn application(settings: &Settings, agents: AgentBook) -> tutti_app::Options {
-    let llm = if settings.model.base_url.is_some() { "configured" } else { "default" };
+    let llm =
+        if settings.model.base_url.is_some() || settings.model.provider.is_some() { "configured" } else { "default" };
     tutti_app::Options {
         agents,
         iterations_max: settings.patterns.iterations_max,

@@ -55,10 +55,14 @@ pub(super) async fn chat(call: &Call<'_>, pieces: &mut Pieces) -> Result<ChatRep
         if let Some(error) = cut {
             return Err(failure::outbound(&error));
         }
-        let wrong = |e: serde_json::Error| {
-            failure::garbage(&format!("something else than a message ({e})"), provider, &body::text(&body))
+        let wrong = |why: String| {
+            failure::garbage(&format!("something else than a message ({why})"), provider, &body::text(&body))
         };
-        serde_json::from_slice(&body).map_err(wrong)?
+        let value: Value = serde_json::from_slice(&body).map_err(|e| wrong(e.to_string()))?;
+        if !value["content"].is_array() || value["type"] == "error" {
+            return Err(wrong("no content".into()));
+        }
+        Answer::deserialize(value).map_err(|e| wrong(e.to_string()))?
     };
     answer.model = answer.model.filter(|m| !m.is_empty()).or_else(|| Some(model.to_owned()));
     Ok(answer.reply(call.request))
@@ -74,9 +78,10 @@ fn request(request: &ChatRequest, model: &str, stream: bool) -> Value {
             continue;
         }
         let role = if message.role == Role::Assistant { "assistant" } else { "user" };
+        let new = blocks_of(message, !request.tools.is_empty());
         match messages.last_mut().filter(|(last, _)| *last == role) {
-            Some((_, blocks)) => blocks.extend(blocks_of(message)),
-            None => messages.push((role, blocks_of(message))),
+            Some((_, blocks)) => blocks.extend(new),
+            None => messages.push((role, new)),
         }
     }
     if let Some(schema) = &request.output_schema {
@@ -104,16 +109,29 @@ fn request(request: &ChatRequest, model: &str, stream: bool) -> Value {
     body
 }
 
-fn blocks_of(message: &ChatMessage) -> Vec<Value> {
-    if let Some(id) = &message.tool_call_id {
-        return vec![json!({"type": "tool_result", "tool_use_id": id, "content": message.content})];
+/// A message's blocks. Without tools on offer the API takes no tool blocks either, so they are told in words then.
+fn blocks_of(message: &ChatMessage, has_tools: bool) -> Vec<Value> {
+    let text = |text: &str| {
+        // Blank blocks are refused.
+        let text = if text.trim().is_empty() { "(nothing)" } else { text };
+        json!({"type": "text", "text": text})
+    };
+    match &message.tool_call_id {
+        Some(id) if has_tools => {
+            return vec![json!({"type": "tool_result", "tool_use_id": id, "content": message.content})];
+        }
+        Some(_) => return vec![text(&format!("The tool returned: {}", message.content))],
+        None => {}
     }
-    let text = (!message.content.is_empty()).then(|| json!({"type": "text", "text": message.content}));
+    let said = (!message.content.trim().is_empty() || message.tool_calls.is_empty()).then(|| text(&message.content));
     let calls = message.tool_calls.iter().map(|c| {
+        if !has_tools {
+            return text(&format!("(called the tool {} with {})", c.name, c.arguments));
+        }
         let input = if c.arguments.is_object() { c.arguments.clone() } else { Value::Object(Map::new()) };
         json!({"type": "tool_use", "id": c.id, "name": c.name, "input": input})
     });
-    text.into_iter().chain(calls).collect()
+    said.into_iter().chain(calls).collect()
 }
 
 /// An answer, as it comes whole and as a stream gathers it.
@@ -126,14 +144,15 @@ struct Answer {
     usage: Counts,
 }
 
+/// A field that is `null` counts as absent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Block {
     #[serde(rename = "type")]
     kind: String,
-    text: String,
-    id: String,
-    name: String,
+    text: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
     input: Value,
     /// A tool's input as it arrives in a stream.
     #[serde(skip)]
@@ -144,27 +163,45 @@ struct Block {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 struct Counts {
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_creation_input_tokens: u64,
-    cache_read_input_tokens: u64,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+}
+
+impl Counts {
+    fn read(self) -> u64 {
+        let parts = [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens];
+        parts.into_iter().flatten().fold(0, u64::saturating_add)
+    }
+
+    /// Later counts are sums so far: those that are there take the place of the earlier ones.
+    fn or(self, before: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.or(before.input_tokens),
+            output_tokens: self.output_tokens.or(before.output_tokens),
+            cache_creation_input_tokens: self.cache_creation_input_tokens.or(before.cache_creation_input_tokens),
+            cache_read_input_tokens: self.cache_read_input_tokens.or(before.cache_read_input_tokens),
+        }
+    }
 }
 
 impl Answer {
     fn reply(self, request: &ChatRequest) -> ChatReply {
-        let text: String = self.content.iter().filter(|b| b.kind == "text").map(|b| b.text.as_str()).collect();
-        let call = |b: &Block| ToolCall { id: b.id.clone(), name: b.name.clone(), arguments: b.arguments() };
+        let texts = self.content.iter().filter(|b| b.kind == "text").filter_map(|b| b.text.as_deref());
+        let text: String = texts.collect();
+        let word = |text: &Option<String>| text.clone().unwrap_or_default();
+        let call = |b: &Block| ToolCall { id: word(&b.id), name: word(&b.name), arguments: b.arguments() };
         let tool_calls: Vec<_> = self.content.iter().filter(|b| b.kind == "tool_use").map(call).collect();
-        let counts = self.usage;
-        let read = counts.input_tokens + counts.cache_creation_input_tokens + counts.cache_read_input_tokens;
-        let usage = match read + counts.output_tokens {
+        let (read, written) = (self.usage.read(), self.usage.output_tokens.unwrap_or(0));
+        let usage = match read.saturating_add(written) {
             0 => Usage::estimate(request, &text, &tool_calls),
-            _ => Usage { input_tokens: read, output_tokens: counts.output_tokens, estimated: false, cost: None },
+            _ => Usage { input_tokens: read, output_tokens: written, estimated: false, cost: None },
         };
         let finish = match self.stop_reason.as_deref() {
+            Some("max_tokens" | "model_context_window_exceeded") => Finish::Length,
             _ if !tool_calls.is_empty() => Finish::ToolCalls,
             Some("end_turn" | "stop_sequence") => Finish::Stop,
-            Some("max_tokens" | "model_context_window_exceeded") => Finish::Length,
             Some("refusal") => Finish::ContentFilter,
             _ => Finish::Other,
         };
@@ -174,10 +211,10 @@ impl Answer {
 
 impl Block {
     fn arguments(&self) -> Value {
-        if self.json.is_empty() {
-            self.input.clone()
-        } else {
-            serde_json::from_str(&self.json).unwrap_or_else(|_| json!(self.json))
+        match (self.json.is_empty(), &self.input) {
+            (true, Value::Null) => Value::Object(Map::new()),
+            (true, input) => input.clone(),
+            (false, _) => serde_json::from_str(&self.json).unwrap_or_else(|_| json!(self.json)),
         }
     }
 }
@@ -220,7 +257,9 @@ impl Answer {
             }
             "content_block_start" if at < BLOCKS_MAX => {
                 let block = Block::deserialize(data["content_block"].take()).unwrap_or_default();
-                pieces.push(&block.text);
+                if let Some(text) = block.text.as_deref().filter(|_| block.kind == "text") {
+                    pieces.push(text);
+                }
                 self.content.resize_with(self.content.len().max(at + 1), Block::default);
                 self.content[at] = block;
             }
@@ -228,18 +267,16 @@ impl Answer {
                 let Some(block) = self.content.get_mut(at) else {
                     return Err(failure::garbage("a piece of a block that was never begun", provider, ""));
                 };
-                if let Some(text) = data["delta"]["text"].as_str() {
+                if let Some(text) = data["delta"]["text"].as_str().filter(|_| block.kind == "text") {
                     pieces.push(text);
-                    block.text.push_str(text);
+                    block.text.get_or_insert_default().push_str(text);
                 }
                 block.json.push_str(data["delta"]["partial_json"].as_str().unwrap_or_default());
             }
             "message_delta" => {
                 self.stop_reason =
                     data["delta"]["stop_reason"].as_str().map(ToOwned::to_owned).or(self.stop_reason.take());
-                if let Some(tokens) = data["usage"]["output_tokens"].as_u64() {
-                    self.usage.output_tokens = tokens;
-                }
+                self.usage = Counts::deserialize(&data["usage"]).unwrap_or_default().or(self.usage);
             }
             "content_block_start" => return Err(failure::garbage("more blocks than any answer has", provider, "")),
             // Pings, ends of blocks, and what later versions add.

@@ -1,7 +1,6 @@
 //! The activity `model.chat`: what all dialects share.
 
 use super::failure::CLASS;
-use super::price::Price;
 use super::provider::{self, Provider, ProviderRef};
 use super::route;
 use super::{ChatMessage, ChatReply, ChatRequest, ModelKind, Usage};
@@ -36,7 +35,7 @@ impl Activity for Chat {
         let found = provider::find(&provider)?;
         match &found.kind {
             ModelKind::Route(route) => route::ask(route, &request, &cx).await,
-            _ => within(&provider, &found, &request, &cx).await,
+            _ => within(&found, &request, &cx, left(&cx)).await,
         }
     }
 
@@ -55,16 +54,16 @@ impl Activity for Chat {
     }
 }
 
-/// One provider's answer, within its time.
+/// One provider's answer, within its time and at most `most`.
 pub(super) async fn within(
-    name: &ProviderRef,
     provider: &Provider,
     request: &ChatRequest,
     cx: &ActivityCx,
+    most: Option<Duration>,
 ) -> Result<ChatReply, ActivityError> {
-    let total = left(cx).map_or(provider.total_max, |left| left.min(provider.total_max));
+    let total = most.map_or(provider.total_max, |most| most.min(provider.total_max));
     match tokio::time::timeout(total, Box::pin(ask(provider, request, cx))).await {
-        Ok(reply) => reply.map(|reply| priced(name, request, reply)),
+        Ok(reply) => reply.map(|reply| priced(provider, request, reply)),
         Err(_) => {
             let what = format!("the model provider's answer was not complete after {} ms", total.as_millis());
             Err(ActivityError::retry(CLASS, what).sent())
@@ -72,16 +71,17 @@ pub(super) async fn within(
     }
 }
 
-/// The reply with what it cost. What costs nothing says nothing.
-fn priced(provider: &ProviderRef, request: &ChatRequest, mut reply: ChatReply) -> ChatReply {
-    let price =
-        provider::price(provider, Some(&reply.model)).or_else(|| provider::price(provider, request.model.as_deref()));
+/// The reply with what it cost, by the price of what was asked for: servers answer under names of their own.
+fn priced(provider: &Provider, request: &ChatRequest, mut reply: ChatReply) -> ChatReply {
+    let asked = provider::listed(provider, request.model.as_deref());
+    let price = asked.or_else(|| provider::listed(provider, Some(&reply.model)));
     let Usage { input_tokens, output_tokens, .. } = reply.usage;
-    reply.usage.cost = price.filter(|p| *p != Price::default()).map(|p| p.cost(input_tokens, output_tokens));
+    reply.usage.cost = price.map(|p| p.cost(input_tokens, output_tokens));
     reply
 }
 
-fn left(cx: &ActivityCx) -> Option<Duration> {
+/// What is left of the call's time as it begins.
+pub(super) fn left(cx: &ActivityCx) -> Option<Duration> {
     let left = cx.deadline?.0.saturating_sub(cx.now.0);
     Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
 }
@@ -174,7 +174,8 @@ async fn fitted(
     )));
     let idempotency_key = call.idempotency_key.as_ref().map(|key| format!("{key}/repair"));
     let repair = Call { provider: call.provider, request: &request, cx: call.cx, idempotency_key };
-    let mut second = super::dialect(&repair, pieces).await?;
+    // The first answer was billed, whatever becomes of the second.
+    let mut second = super::dialect(&repair, pieces).await.map_err(ActivityError::sent)?;
     second.usage = second.usage.plus(first.usage);
     match fit(form, &second.text) {
         Ok(output) => Ok(with_output(second, output)),

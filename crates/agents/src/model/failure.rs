@@ -52,7 +52,8 @@ pub(super) fn status(provider: &Provider, status: u16, headers: &HeaderMap, body
         class: CLASS.into(),
         message: format!("the model provider answered {status}{tail}{hint}"),
         next,
-        may_have_cost: false,
+        // A gateway's word after the work was begun; 503 and 529 come before any.
+        may_have_cost: matches!(status, 408 | 500 | 502 | 504),
     }
 }
 

@@ -2,7 +2,7 @@
 //! address and no key is ever journaled, and a run that waits over a restart finds the provider as it is then.
 
 use super::price::{Price, Prices};
-use super::route::Route;
+use super::route::{Hop, Route};
 use super::scripted::Script;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -185,15 +185,20 @@ pub fn install(providers: Providers) -> Result<(), String> {
 pub fn price(provider: &ProviderRef, model: Option<&str>) -> Option<Price> {
     let (provider, model) = pick(provider, model);
     let found = find(&provider).ok()?;
-    if let Kind::Route(route) = &found.kind {
-        let hops = route.hops.iter().map(|hop| price(&hop.provider, hop.model.as_deref().or(model)));
-        return hops.reduce(|a, b| {
-            a.zip(b).map(|(a, b)| Price { input: a.input.max(b.input), output: a.output.max(b.output) })
-        })?;
-    }
-    let name = model.or(found.default_model.as_deref()).unwrap_or_default();
-    let set = PRICES.read().unwrap_or_else(PoisonError::into_inner).of(name);
-    set.or_else(|| matches!(found.kind, Kind::Offline | Kind::Scripted(_)).then(Price::default))
+    let Kind::Route(route) = &found.kind else { return price_of(&found, model) };
+    let hop = |hop: &Hop| price_of(find(&hop.provider).ok()?.as_ref(), hop.model.as_deref().or(model));
+    let dearest = |a: Price, b: Price| Price { input: a.input.max(b.input), output: a.output.max(b.output) };
+    route.hops.iter().map(hop).reduce(|a, b| Some(dearest(a?, b?)))?
+}
+
+fn price_of(provider: &Provider, model: Option<&str>) -> Option<Price> {
+    listed(provider, model).or_else(|| matches!(provider.kind, Kind::Offline | Kind::Scripted(_)).then(Price::default))
+}
+
+/// The price that is set for a model.
+pub(super) fn listed(provider: &Provider, model: Option<&str>) -> Option<Price> {
+    let name = model.or(provider.default_model.as_deref())?;
+    PRICES.read().unwrap_or_else(PoisonError::into_inner).of(name)
 }
 
 /// Who is asked for what: `NAME:model` where a provider or route has that name, `NAME:` for its default model; any other

@@ -1,15 +1,17 @@
 //! Routes: providers that stand in for each other, tried in order; one that keeps failing rests for a while.
 
-use super::chat::within;
+use super::chat::{left, within};
 use super::failure::CLASS;
 use super::provider::{self, ProviderRef};
-use super::{ChatReply, ChatRequest};
+use super::{ChatReply, ChatRequest, Usage, bound};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tutti_engine::activity::{ActivityCx, ActivityError};
 
+/// Most tokens of an answer where nobody sets a bound, for what a lost answer may have cost.
+const OUTPUT_TOKENS: u32 = 4_096;
 /// Failures in a row after which a hop rests.
 const FAILURES_MAX: u32 = 3;
 
@@ -44,22 +46,40 @@ static STRAIN: Mutex<BTreeMap<String, Strain>> = Mutex::new(BTreeMap::new());
 /// the attempt is retracted and the next one begins with whoever is not resting.
 pub(super) async fn ask(route: &Route, request: &ChatRequest, cx: &ActivityCx) -> Result<ChatReply, ActivityError> {
     let mut failed = ActivityError::fatal(CLASS, "this route has no provider");
-    for hop in in_order(route) {
+    // What hops that failed may have cost all the same.
+    let mut lost = Usage::default();
+    let (began, all, hops) = (Instant::now(), left(cx), in_order(route));
+    for (n, hop) in hops.iter().enumerate() {
         let provider = provider::find(&hop.provider)?;
         let model = hop.model.clone().or_else(|| request.model.clone());
         let request = ChatRequest { model, ..request.clone() };
-        let answer = within(&hop.provider, &provider, &request, cx).await;
+        // Another body needs another key.
+        let key =
+            cx.idempotency_key.as_ref().map(|key| if n == 0 { key.clone() } else { format!("{key}/{}", name(hop)) });
+        let cx = ActivityCx { idempotency_key: key, ..cx.clone() };
+        // A silent hop leaves time for the next ones.
+        let share = u32::try_from(hops.len() - n).unwrap_or(1);
+        let most = all.map(|all| all.saturating_sub(began.elapsed()) / share);
+        let answer = within(&provider, &request, &cx, most).await;
         note(route, hop, &answer);
         match answer {
-            Err(error) if error.is_retryable() => {
+            Ok(mut reply) => {
+                reply.usage = Usage { cost: reply.usage.cost, ..reply.usage.plus(lost) };
+                return Ok(reply);
+            }
+            Err(error) => {
+                if error.may_have_cost {
+                    let output_tokens = request.max_tokens.unwrap_or(OUTPUT_TOKENS).into();
+                    lost =
+                        lost.plus(Usage { input_tokens: bound(&request), output_tokens, estimated: true, cost: None });
+                }
                 let has_spoken = cx.deltas.as_ref().is_some_and(|sink| sink.pushed() > 0);
-                let may_have_cost = failed.may_have_cost || error.may_have_cost;
-                failed = ActivityError { may_have_cost, ..error };
-                if has_spoken {
+                let is_final = !error.is_retryable() || has_spoken;
+                failed = ActivityError { may_have_cost: failed.may_have_cost || error.may_have_cost, ..error };
+                if is_final {
                     break;
                 }
             }
-            other => return other,
         }
     }
     Err(failed)
@@ -89,7 +109,9 @@ fn note(route: &Route, hop: &Hop, answer: &Result<ChatReply, ActivityError>) {
                 );
             }
         }
-        _ => *entry = Strain::default(),
+        Ok(_) => *entry = Strain::default(),
+        // The request's own fault says nothing about the hop.
+        Err(_) => {}
     }
 }
 

@@ -157,3 +157,40 @@ async fn structured_output_is_asked_for_in_words_and_repaired_once() {
     let seen = server.seen.lock().unwrap();
     assert!(seen.len() == 2 && seen[0].body["system"].as_str().unwrap().contains("JSON Schema"));
 }
+
+#[tokio::test]
+async fn tool_talk_is_told_in_words_once_no_tools_are_on_offer() {
+    let (server, ask) =
+        asking("ant-words", |_| json(message(&json!([{"type": "text", "text": "ok"}]), "end_turn"))).await;
+    let call = ToolCall { id: "c1".into(), name: "f".into(), arguments: json!({"a": 1}) };
+    let request = ChatRequest {
+        messages: vec![
+            ChatMessage::user(" "),
+            ChatMessage { tool_calls: vec![call], ..ChatMessage::assistant("") },
+            ChatMessage::tool("c1", "42"),
+        ],
+        ..ChatRequest::default()
+    };
+    ask.request(request).await.unwrap();
+    let sent = server.seen.lock().unwrap()[0].body["messages"].clone();
+    assert_eq!(
+        sent,
+        json!([
+            {"role": "user", "content": [{"type": "text", "text": "(nothing)"}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "(called the tool f with {\"a\":1})"}]},
+            {"role": "user", "content": [{"type": "text", "text": "The tool returned: 42"}]}
+        ])
+    );
+}
+
+#[tokio::test]
+async fn an_error_that_comes_as_a_success_is_no_answer() {
+    for (n, body) in [r#"{"type":"error","error":{"message":"no"}}"#, "{}", r#"{"choices":[]}"#].into_iter().enumerate()
+    {
+        let (_, ask) = asking(&format!("ant-null-{n}"), move |_| json(body)).await;
+        assert!(ask.say("Hi").await.unwrap_err().message.contains("something else"));
+    }
+    let nulls = r#"{"content":[{"type":"text","text":"fine"}],"usage":{"input_tokens":3,"output_tokens":2,"cache_read_input_tokens":null}}"#;
+    let (_, ask) = asking("ant-nulls", move |_| json(nulls)).await;
+    assert_eq!(ask.say("Hi").await.unwrap().usage.input_tokens, 3);
+}

@@ -110,7 +110,6 @@ async fn services_answer_in_several_ways_and_fail_as_the_contract_says() {
             agent: "a".into(),
             messages: vec![line("q"), line("do it")],
             run_id: "r".into(),
-            idle_ms: 5_000,
         };
         let reply = call.run(asked.cx.clone()).await.unwrap();
         assert_eq!((reply.text.as_str(), reply.output), (text, output));
@@ -131,9 +130,28 @@ async fn services_answer_in_several_ways_and_fail_as_the_contract_says() {
             agent: "a".into(),
             messages: vec![line("q")],
             run_id: "r".into(),
-            idle_ms: 5_000,
         };
         let failed = call.run(asked.cx.clone()).await.unwrap_err();
         assert_eq!((failed.class.as_str(), failed.is_retryable()), ("AgentError", retries), "{failed}");
     }
+}
+
+#[tokio::test]
+async fn what_a_failed_hop_may_have_cost_is_counted_and_its_key_is_its_own() {
+    let first = serve(|_| answer(504, "text/plain", "gateway timeout")).await;
+    let second = serve(|_| json(said("b"))).await;
+    let asked = route("lost", &first, &second).await;
+    let reply = asked.say("?").await.unwrap();
+    assert!(reply.usage.estimated && reply.usage.output_tokens == 500 + 4_096, "{:?}", reply.usage);
+    let key = |server: &crate::server::Server| server.seen.lock().unwrap()[0].headers["idempotency-key"].clone();
+    assert_eq!((key(&first), key(&second)), ("run-1/ask".parse().unwrap(), "run-1/ask/lost-b:m-2".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_hostile_name_of_a_model_is_priced_at_once() {
+    let server = serve(|_| json(said("x"))).await;
+    let _ = route("maze", &server, &server).await;
+    let name = format!("{}x", "maze:".repeat(40));
+    assert_eq!(price(&ProviderRef::named("maze"), Some(&name)), None);
+    assert_eq!(price(&ProviderRef::default(), Some(&name)), None);
 }

@@ -212,7 +212,7 @@ pub struct ChildCompleted {
     /// Its error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<RunError>,
-    /// What it and its children spent, where they had a budget.
+    /// What it and its children spent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spent: Option<Amounts>,
 }

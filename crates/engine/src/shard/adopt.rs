@@ -287,6 +287,10 @@ impl Live {
                 let done: Completed = serde_json::from_slice(text).map_err(bad)?;
                 let output = Bytes::copy_from_slice(done.output.get().as_bytes());
                 let mut cell = self.shared.borrow_mut();
+                if let Some(What::Call(call)) = cell.slots.get(&key).map(|slot| &slot.what) {
+                    let spent = (call.request.spent)(&output);
+                    cell.ledger.count(spent);
+                }
                 let streamed = cell.spools.remove(&key).filter(|_| done.streamed_from.is_some()).map(|s| s.text);
                 cell.clock = frame.at;
                 cell.give(&key, Given { result: Ok(output), streamed })

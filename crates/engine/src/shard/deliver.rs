@@ -221,8 +221,9 @@ impl Live {
             agent: call.agent.clone(),
         });
         cell.push(call.traces.completed(), key, None, body);
+        let spent = (call.request.spent)(output);
+        cell.ledger.count(spent);
         if let Some(grant) = &call.grant {
-            let spent = (call.request.spent)(output);
             let held = cell.ledger.held(grant).unwrap_or_default();
             cell.settle(grant, spent.unwrap_or(held), spent.is_none(), true);
         }
@@ -411,6 +412,7 @@ impl Live {
     pub fn child_given(&mut self, ended: &ChildCompleted, now: Time) -> bool {
         let mut cell = self.shared.borrow_mut();
         cell.clock = now;
+        cell.ledger.count(ended.spent);
         let result = match (&ended.output, &ended.error) {
             (Some(output), None) => Ok(Bytes::copy_from_slice(output.get().as_bytes())),
             (_, Some(error)) => Err(Refused::Child(error.clone())),

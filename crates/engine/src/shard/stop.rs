@@ -121,7 +121,7 @@ impl Live {
             status,
             output: ended.output.clone(),
             error: ended.error.clone(),
-            spent: self.shared.borrow().ledger.spent(),
+            spent: Some(self.shared.borrow().ledger.spent()),
         });
         let dedup = format!("child:{}", parent.key);
         self.inbox_put.push(InboxItem { run: parent.run, dedup, kind: Inbox::ChildEnded as u8, body });

@@ -52,6 +52,33 @@ pub async fn patterns(args: &Patterns, loaded: &Loaded) -> anyhow::Result<()> {
     Ok(show::out(&out)?)
 }
 
+/// How agents are listed.
+#[derive(Debug, clap::Args)]
+pub struct Agents {
+    #[command(flatten)]
+    server: Server,
+    /// JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the agents that a request may name.
+pub async fn agents(args: &Agents, loaded: &Loaded) -> anyhow::Result<()> {
+    let all = args.server.client(loaded)?.get("/patterns").await?;
+    let agents = all.get("agents").cloned().unwrap_or_default();
+    if args.json {
+        return Ok(show::json(&agents)?);
+    }
+    let cell = |agent: &Value, name: &str| agent.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let rows: Vec<Vec<String>> = agents
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|agent| ["name", "status", "needs", "description"].map(|name| cell(agent, name)).to_vec())
+        .collect();
+    Ok(show::out(&show::table::table(show::paint(), &["AGENT", "STATUS", "NEEDS", "GOOD FOR"], &rows))?)
+}
+
 /// Lists the workflows.
 pub async fn workflows(page: &Page, loaded: &Loaded) -> anyhow::Result<()> {
     let columns = [("WORKFLOW", "/name"), ("VERSION", "/version"), ("KIND", "/kind"), ("WHAT IT DOES", "/description")];

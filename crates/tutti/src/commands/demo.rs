@@ -126,7 +126,7 @@ fn banner(paint: Paint, settings: &Settings, url: &str, moved: Option<u16>) -> S
     let mut text =
         paint.ink(Ink::Bold, &format!("Tutti {} · five teams, five real questions", env!("CARGO_PKG_VERSION")));
     let model = settings.model.answering();
-    if settings.model.base_url.is_none() {
+    if settings.model.base_url.is_none() && settings.model.provider.is_none() {
         let _ = write!(
             text,
             "\nmodel    {}: no key, no network. It picks sentences from what it is",

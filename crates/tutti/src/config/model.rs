@@ -26,6 +26,9 @@ impl Model {
     /// What answers where an agent names no model.
     #[must_use]
     pub fn answering(&self) -> String {
+        if let Some(provider) = &self.provider {
+            return format!("{provider}, of tutti.toml");
+        }
         match (&self.base_url, &self.default_model) {
             (Some(url), Some(model)) => format!("{model} at {}", super::form::hide_password(url.as_str())),
             _ => "tutti-offline, built in".into(),

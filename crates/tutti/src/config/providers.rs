@@ -33,12 +33,18 @@ pub fn read(file: &toml::Table, name: &str, secret: impl Fn(&str) -> Option<Stri
     let mut tables = Tables::default();
     if let Some(form) = Form::new(&root, vec!["file".into()], &errors) {
         each(&form.field("providers"), |name, field| {
+            check_name(name, field);
             if let Some(provider) = read_provider(field, &secret) {
                 tables.providers.insert(name.into(), provider);
             }
         });
         let known: Vec<String> = tables.providers.keys().cloned().collect();
         each(&form.field("routes"), |name, field| {
+            check_name(name, field);
+            if known.iter().any(|k| k == name) {
+                field.fail(format!("there is a provider named {name:?}; a route needs a name of its own"));
+                return;
+            }
             if let Some(route) = read_route(field, &known) {
                 tables.providers.insert(name.into(), Provider::route(route));
             }
@@ -53,15 +59,18 @@ pub fn read(file: &toml::Table, name: &str, secret: impl Fn(&str) -> Option<Stri
     (tables, problems.collect())
 }
 
+/// Whether somebody can be called that.
+fn check_name(name: &str, field: &Field<'_, '_>) {
+    if RESERVED.contains(&name) || name.contains(':') {
+        field.fail(format!("{name:?} cannot be used as a name here; choose another without a colon"));
+    }
+}
+
 /// Each table of a table.
 fn each(field: &Field<'_, '_>, mut take: impl FnMut(&str, &Field<'_, '_>)) {
     let Some(form) = field.is_present().then(|| field.form()).flatten() else { return };
     for name in form.keys() {
-        let entry = form.entry(name);
-        if RESERVED.contains(&name) || name.contains(':') {
-            entry.fail(format!("{name:?} cannot be used as a name here; choose another without a colon"));
-        }
-        take(name, &entry);
+        take(name, &form.entry(name));
     }
 }
 
@@ -101,7 +110,7 @@ fn read_key(form: &Form<'_>, secret: &impl Fn(&str) -> Option<String>) -> Option
         }
         value
     });
-    plain.or(from_file).or(from_variable).map(SecretString::from)
+    plain.or(from_file).or(from_variable).map(|key| SecretString::from(key.trim().to_owned()))
 }
 
 fn read_route(field: &Field<'_, '_>, known: &[String]) -> Option<Route> {
@@ -177,6 +186,11 @@ mod tests {
             [routes.r]
             hops = ["b"]
             cooldwn_seconds = 3
+            [routes.a]
+            hops = ["a"]
+            [prices."llama3:8b"]
+            input = 0
+            output = 0
             [prices.m]
             input = "cheap"
             "#,
@@ -188,11 +202,12 @@ mod tests {
             "without a colon",
             "no provider named \"b\"",
             "did you mean \"cooldown_seconds\"",
+            "a route needs a name of its own",
             "prices.m.input: a price is in US dollars",
             "prices.m.output: field required",
         ] {
             assert!(problems.iter().any(|p| p.contains(part)), "{part}: {problems:?}");
         }
-        assert_eq!(problems.len(), 8, "{problems:?}");
+        assert_eq!(problems.len(), 9, "{problems:?}");
     }
 }

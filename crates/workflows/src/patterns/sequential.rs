@@ -115,8 +115,12 @@ impl Step {
             let Some(patience) = &self.gate else { return Ok(answer) };
             let request = json!({"act": format!("the answer of {:?}", member.name()), "agent": member.name(), "answer": answer.text});
             let decision = decide(&scope, "gate", request, patience).await?;
-            if decision.decision == Verdict::Approve || (decision.decision == Verdict::Expired && patience.agrees()) {
-                return Ok(answer);
+            match decision.decision {
+                Verdict::Approve => return Ok(answer),
+                Verdict::Expired if patience.agrees() => return Ok(answer),
+                // Silence says nothing that a better answer could meet.
+                Verdict::Expired => break,
+                Verdict::Reject => {}
             }
             let note = decision.note.unwrap_or_else(|| "This answer was not accepted. Give a better one.".into());
             given.extend([

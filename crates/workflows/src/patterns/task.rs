@@ -12,6 +12,9 @@ use tutti_engine::event::Kind as Event;
 use tutti_engine::journal::body::Verdict;
 use tutti_engine::{Ctx, Result};
 
+/// The fewest tokens that a turn of an agent is taken to need.
+const TURN_TOKENS: u64 = 200;
+
 /// The task ledger: the plan, what has come of it, and how well it gets on.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -128,9 +131,12 @@ async fn draft(
     let names: Vec<_> = job.team.members().iter().map(|m| m.name().to_owned()).collect();
     let about: Vec<_> = job.team.members().iter().map(|m| format!("{}: {}", m.name(), m.about())).collect();
     let schema = plan::schema(&names, &job.input.text);
+    // A plan that the budget cannot pay for is no plan.
+    let affordable = job.ctx.budget().and_then(|b| b.tokens).and_then(|t| u32::try_from(t / TURN_TOKENS).ok());
+    let turns_max = job.max_iterations.min(affordable.unwrap_or(u32::MAX).max(1));
     let mut order = format!(
         "Plan how this team does the task, in as few steps as it takes (at most {} turns of agents in all). {}\nThe agents:\n{}",
-        job.max_iterations,
+        turns_max,
         wish.unwrap_or_default(),
         about.join("\n")
     );
@@ -146,7 +152,7 @@ async fn draft(
                 None => Err(e.to_string()),
             },
         };
-        let wrongs = plan.as_ref().map_or_else(|e| vec![e.clone()], |plan| plan.wrongs(&names, job.max_iterations));
+        let wrongs = plan.as_ref().map_or_else(|e| vec![e.clone()], |plan| plan.wrongs(&names, turns_max));
         if let (Ok(plan), true) = (plan, wrongs.is_empty()) {
             return Ok((plan, job.manager().name().to_owned()));
         }

@@ -52,6 +52,12 @@ fn recordings() -> Vec<(&'static str, Submit, Faults)> {
         ("concurrent@1", team("concurrent", &json!({})), calm),
         ("concurrent@1-first", team("concurrent", &json!({"aggregate": "first"})), calm),
         ("concurrent@1-llm", team("concurrent", &json!({"aggregate": "llm"})), calm),
+        ("concurrent@1-budget", team("concurrent", &json!({"budget": {"tokens": 900}})), calm),
+        (
+            "sequential@1-gate",
+            team("sequential", &json!({"steps": {"facts": {"gate": {"timeout_seconds": 60, "default": "approve"}}}})),
+            calm,
+        ),
         ("handoff@1", team("handoff", &json!({})), storm),
         ("group_chat@1", team("group_chat", &json!({"speaker": "llm", "max_iterations": 4})), calm),
         ("group_chat@1-bid-storm", team("group_chat", &json!({"speaker": "bid", "max_iterations": 2})), storm),

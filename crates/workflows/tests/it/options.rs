@@ -6,6 +6,7 @@ mod group_chat;
 mod handoff;
 mod sequential;
 mod shared;
+mod turns;
 
 use crate::teams::{Asked, call, data, members, registry, request, text};
 use crate::told::Told;
@@ -37,6 +38,9 @@ fn play_with(
     let log: Rc<RefCell<Vec<Asked>>> = Rc::default();
     let seen = Rc::clone(&log);
     let world = World::new(move |spawn, _| {
+        if spawn.request.name == "tool.call" {
+            return Ok(json!({"result": 42}).to_string().into());
+        }
         let asked = Asked::of(spawn);
         let answer = answers(&asked);
         seen.borrow_mut().push(asked);

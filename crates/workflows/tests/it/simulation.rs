@@ -50,13 +50,15 @@ fn all() -> Vec<Submit> {
     runs
 }
 
-/// A team with a team and a thinker in it.
+/// A team with a team, thinkers and one with tools in it.
 fn nested() -> Submit {
     let inner = json!({"pattern": "concurrent", "name": "panel", "agents": members(&["a", "b"]), "options": {"aggregate": "concat"}});
     let thinker = json!({"name": "thinker", "instructions": "You are thinker.", "reasoning": "reflection"});
     let planner = json!({"name": "planner", "instructions": "You are planner.", "reasoning": "plan_and_execute"});
     let cot = json!({"name": "cot", "instructions": "You are cot.", "reasoning": "chain_of_thought"});
-    request(&json!({"pattern": "sequential", "input": "x", "agents": [inner, thinker, planner, cot]}))
+    let counter =
+        json!({"name": "counter", "instructions": "You are counter.", "reasoning": "react", "tools": ["calculate"]});
+    request(&json!({"pattern": "sequential", "input": "x", "agents": [inner, thinker, planner, cot, counter]}))
 }
 
 fn seeds() -> u64 {

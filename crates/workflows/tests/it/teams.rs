@@ -120,6 +120,9 @@ fn reply(mut body: Value) -> Outcome {
 /// Answers with what it was asked last, fills forms and hands work on by chance; now and then the line is busy, and one
 /// agent may be out for good.
 pub fn answer(spawn: &Spawn, dice: u64, broken: Option<&str>) -> Outcome {
+    if spawn.request.name == "tool.call" {
+        return Ok(json!({"result": dice % 100}).to_string().into());
+    }
     let asked = Asked::of(spawn);
     if broken.is_some_and(|name| asked.who == name) {
         return Err(ActivityError::fatal("LlmError", "this model is gone"));
@@ -130,6 +133,9 @@ pub fn answer(spawn: &Spawn, dice: u64, broken: Option<&str>) -> Outcome {
     let die = dice >> 8;
     if let Some(schema) = &asked.schema {
         return data(fill(schema, die));
+    }
+    if asked.tools.iter().any(|t| t == "calculate") && die.is_multiple_of(2) {
+        return call("calculate", json!({"expression": format!("{} + 1", die % 9)}));
     }
     if let Some(tool) = asked.tools.get(usize::try_from(die % 4).unwrap()).filter(|t| t.starts_with("handoff_to_")) {
         return call(tool, json!({"reason": format!("reason {}", die % 5)}));

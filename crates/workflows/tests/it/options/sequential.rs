@@ -66,11 +66,15 @@ fn sequential_gates_ask_a_person_until_the_answer_is_accepted() {
 #[test]
 fn silence_at_a_gate_escalates_and_then_the_default_counts() {
     let gate = |default: &str| json!({"timeout_seconds": 1, "escalate_to": "boss", "default": default});
-    let options = |default: &str| json!({"steps": {"a": {"gate": gate(default)}}, "max_iterations": 1});
+    let options = |default: &str| json!({"steps": {"a": {"gate": gate(default)}}});
     let (told, _) = play(body("sequential", &["a"], options("approve")), echo);
     let asked = told.bodies(Kind::ApprovalRequested);
     assert_eq!((asked.len(), &asked[1]["request"]["escalated_to"]), (2, &json!("boss")));
     assert_eq!(told.stopped_by(), StoppedBy::Completed);
-    let (told, _) = play(body("sequential", &["a"], options("reject")), echo);
-    assert_eq!(told.stopped_by(), StoppedBy::Rejected);
+    let (told, asked) = play(body("sequential", &["a"], options("reject")), echo);
+    assert_eq!(
+        (told.stopped_by(), whos(&asked)),
+        (StoppedBy::Rejected, vec!["a", "manager"]),
+        "silence is not asked again"
+    );
 }

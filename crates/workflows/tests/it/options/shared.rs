@@ -81,6 +81,11 @@ fn a_team_stands_as_a_member_of_a_team() {
         json!({"pattern": "sequential", "input": "q", "agents": [inner, {"name": "z", "instructions": "You are z."}]});
     let (told, asked) = play(request, |a| text(format!("{} heard {}", a.who, a.last().len())));
     assert_eq!(told.keys(Kind::ChildStarted), ["member[panel]/run"]);
+    assert_eq!(
+        told.bodies(Kind::ChildCompleted)[0]["spent"]["tokens"],
+        json!(30),
+        "a parent knows what its children used"
+    );
     assert_eq!(asked[2].said, ["x:\nx heard 1\n\ny:\ny heard 1"]);
     assert_eq!(told.status, Status::Completed);
 }
