@@ -16,10 +16,11 @@ pub async fn run(page: &Page, loaded: &Loaded) -> anyhow::Result<()> {
     let columns = [
         ("RUN", "/run_id"),
         ("APPROVAL", "/approval_id"),
-        ("SINCE", "/requested_at"),
-        ("UNTIL", "/deadline"),
-        ("HASH", "/hash"),
+        // What is asked stands before what a narrow terminal may cut off.
         ("ABOUT", "/request/act|/request"),
+        ("UNTIL", "/deadline"),
+        ("SINCE", "/requested_at"),
+        ("HASH", "/hash"),
     ];
     page.show(loaded, "/v1/approvals", "approvals that wait", &columns).await
 }

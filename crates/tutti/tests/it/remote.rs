@@ -180,7 +180,7 @@ fn approvals_sessions_patterns_and_workflows_are_tables_or_json() {
     ]);
     let tutti = Tutti::new().env("TUTTI_URL", &fake.url);
     let done = tutti.run(&["approvals", "list", "--limit", "2"]);
-    let table = "RUN  APPROVAL  SINCE  UNTIL  HASH  ABOUT\nr1   a/1       t      -      h1    pay 5\nr2   b         t      u      h2    {\"amount\":5}\n";
+    let table = "RUN  APPROVAL  ABOUT         UNTIL  SINCE  HASH\nr1   a/1       pay 5         -      t      h1\nr2   b         {\"amount\":5}  u      t      h2\n";
     assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (0, table, "more: --cursor c 1\n"));
     let all = tutti.run(&["approvals", "list", "--cursor", "c 1", "--json"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&all.out).unwrap()["items"][1]["hash"], "h2");
