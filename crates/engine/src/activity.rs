@@ -219,7 +219,7 @@ fn start<A: Activity>(args: Bytes, cx: ActivityCx) -> Running {
             A::strip(&mut output);
         }
         serde_json::to_vec(&output).map(Bytes::from).map_err(|e| {
-            ActivityError::fatal("InternalError", format!("the result of {} cannot be written: {e}", A::NAME))
+            ActivityError::fatal("InternalError", format!("the result of {} cannot be written: {e}", A::NAME)).sent()
         })
     })
 }

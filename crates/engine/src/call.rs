@@ -238,11 +238,11 @@ impl<T> Drop for Call<T> {
     }
 }
 
-/// Nobody waits for it any more: what is under way may cost all that was held for it, what is not costs nothing.
+/// Nobody waits for it any more: what may be under way may cost all that was held for it, what is not costs nothing.
 pub(crate) fn give_back(cell: &mut Cell, key: &str, what: &What) {
     let (key, is_out) = match what {
         What::Call(call) => match &call.grant {
-            Some(grant) => (grant.clone(), call.in_flight),
+            Some(grant) => (grant.clone(), call.may_be_out),
             None => return,
         },
         What::Child { .. } => (key.into(), true),
@@ -263,6 +263,7 @@ fn issue_command(cell: &mut Cell, key: &Key, issue: Issue) -> Result<()> {
             let started = Started { activity, effect, agent: agent.clone(), about };
             let Some(seq) = intent(cell, traces.started(), key, Some(args), || json(&started)) else { return Ok(()) };
             let again = cell.retries.remove(key);
+            let was_due = again.is_none_or(|a| !a.is_unsent && a.due <= cell.stamp);
             let call = OpenCall {
                 request,
                 effect,
@@ -274,6 +275,7 @@ fn issue_command(cell: &mut Cell, key: &Key, issue: Issue) -> Result<()> {
                 failures: again.map_or(0, |a| a.failures),
                 due: again.map(|a| a.due),
                 in_flight: false,
+                may_be_out: seq == 0 && was_due,
                 is_unsent: again.is_some_and(|a| a.is_unsent),
                 grant,
             };

@@ -83,12 +83,21 @@ pub(crate) struct OpenCall {
     pub failures: u32,
     /// When the next attempt may start; `None` while one is in flight.
     pub due: Option<Time>,
-    /// Whether this process has handed the attempt out.
+    /// Whether this process has handed the attempt out, or holds it at the gate.
     pub in_flight: bool,
+    /// Whether the attempt may have reached the other side: let out here, or perhaps by an earlier owner.
+    pub may_be_out: bool,
     /// Noted for later in an earlier life, and certainly not sent then.
     pub is_unsent: bool,
     /// The reservation that pays for it.
     pub grant: Option<Key>,
+}
+
+impl OpenCall {
+    /// Whether its intent must be durable before it leaves: it has an effect, or it is paid for.
+    pub fn waits_for_its_intent(&self) -> bool {
+        self.effect != Effect::Pure || self.grant.is_some()
+    }
 }
 
 /// Where a call stands that was tried before.

@@ -114,6 +114,8 @@ pub(crate) struct Ledger {
     used: Amounts,
     settled: Amounts,
     held: BTreeMap<Key, Reserved>,
+    /// The sum of what is held, for units with a limit.
+    out: Amounts,
 }
 
 impl Ledger {
@@ -133,8 +135,7 @@ impl Ledger {
             Share::Ordinary => Amounts { tokens: kept(limit.tokens), cost: kept(limit.cost) },
             Share::Closing => Amounts::default(),
         };
-        let out = self.held.values().fold(self.settled, |sum, held| sum.plus(held.amounts));
-        let free = limit.minus(back).minus(out);
+        let free = limit.minus(back).minus(self.settled).minus(self.out);
         // A unit without a limit is never short.
         Amounts {
             tokens: if limit.tokens == u64::MAX { u64::MAX } else { free.tokens },
@@ -160,7 +161,16 @@ impl Ledger {
     }
 
     pub fn hold(&mut self, key: Key, reserved: Reserved) {
-        self.held.insert(key, reserved);
+        self.out = self.out.plus(reserved.amounts);
+        if let Some(before) = self.held.insert(key, reserved) {
+            self.out = self.out.minus(before.amounts);
+        }
+    }
+
+    fn release(&mut self, key: &str) -> Option<Reserved> {
+        let held = self.held.remove(key)?;
+        self.out = self.out.minus(held.amounts);
+        Some(held)
     }
 
     pub fn held(&self, key: &str) -> Option<Amounts> {
@@ -169,11 +179,11 @@ impl Ledger {
 
     /// Books what is held as spent and holds the same again; an error when there is no room for it.
     fn book(&mut self, key: &str) -> Result<(), Shortage> {
-        let Some(held) = self.held.remove(key) else { return Ok(()) };
+        let Some(held) = self.release(key) else { return Ok(()) };
         self.settled = self.settled.plus(held.amounts);
         let again =
             self.grant(Need { want: held.amounts, least: held.amounts, share: held.share, siblings: 1 }).map(|_| ());
-        self.held.insert(key.into(), held);
+        self.hold(key.into(), held);
         again
     }
 
@@ -186,7 +196,7 @@ impl Ledger {
     pub fn settle(&mut self, key: &str, spent: Amounts, is_last: bool) {
         self.settled = self.settled.plus(spent);
         if is_last {
-            self.held.remove(key);
+            self.release(key);
         }
     }
 

@@ -222,6 +222,7 @@ impl Sim<'_> {
 
     fn handle(&mut self, worker: usize, input: Input) {
         let outputs = self.workers[worker].core.handle(input, self.now);
+        self.failed = self.failed.take().or_else(|| checks::wanted(&outputs, &self.workers[worker].core));
         for output in outputs {
             if self.is_crashed {
                 return;

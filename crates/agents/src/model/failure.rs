@@ -52,8 +52,8 @@ pub(super) fn status(provider: &Provider, status: u16, headers: &HeaderMap, body
         class: CLASS.into(),
         message: format!("the model provider answered {status}{tail}{hint}"),
         next,
-        // A gateway's word after the work was begun; 503 and 529 come before any.
-        may_have_cost: matches!(status, 408 | 500 | 502 | 504),
+        // A server's or gateway's word after the work was begun; these three come before any.
+        may_have_cost: matches!(status, 408 | 499 | 500..=599) && !matches!(status, 501 | 503 | 529),
     }
 }
 

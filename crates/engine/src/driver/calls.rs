@@ -126,7 +126,8 @@ async fn guarded(work: crate::activity::Running, bound: Option<Duration>, sink: 
     loop {
         tokio::select! {
             done = &mut work => {
-                return done.unwrap_or_else(|_| Err(ActivityError::fatal("InternalError", "the call panicked; see the log")));
+                // It may have asked somebody before it fell.
+                return done.unwrap_or_else(|_| Err(ActivityError::fatal("InternalError", "the call panicked; see the log").sent()));
             }
             () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                 let ms = bound.unwrap_or_default().as_millis();

@@ -3,7 +3,9 @@
 use crate::activity::{ActivityError, Effect, Next};
 use crate::cell::{Again, Command, Given, Refused, Spool, What, json};
 use crate::event::{Class, Kind};
-use crate::journal::body::{ChildCompleted, Claimed, Completed, Delta, Failed, Inbox, Queued, Retrying, Signal, Spent};
+use crate::journal::body::{
+    Blocked, ChildCompleted, ChildStarted, Claimed, Completed, Delta, Failed, Inbox, Queued, Retrying, Signal, Spent,
+};
 use crate::journal::frame::{Body, Chain, FrameError};
 use crate::journal::{Frame, decode_row};
 use crate::name::Key;
@@ -76,6 +78,15 @@ fn abnormal_ends(frames: &[Frame]) -> u32 {
     }
 }
 
+/// Children that a journal began and did not hear the end of.
+fn open_children(frames: &[Frame]) -> Vec<RunNo> {
+    let has_ended = |key: &str| {
+        frames.iter().any(|f| matches!(f.kind, Kind::ChildCompleted | Kind::StepCancelled) && &*f.key == key)
+    };
+    let began = frames.iter().filter(|f| f.kind == Kind::ChildStarted && !has_ended(&f.key));
+    began.filter_map(|f| Some(serde_json::from_slice::<ChildStarted>(f.body.text()).ok()?.run)).collect()
+}
+
 impl Live {
     /// Writes the claim. Nothing is polled before it is durable, so that the count of abnormal ends cannot be lost.
     pub fn claim(env: &Env, adopt: Adopt) -> Self {
@@ -136,7 +147,7 @@ impl Live {
     }
 
     fn fault(&self, reason: &str, message: String) {
-        self.shared.borrow_mut().fault = Some(crate::journal::body::Blocked { reason: reason.into(), message });
+        self.shared.borrow_mut().fault = Some(Blocked { reason: reason.into(), message });
     }
 
     /// A row is durable: if it was the claim, replay.
@@ -149,29 +160,41 @@ impl Live {
     }
 
     fn replay(&mut self, env: &mut Env, claim: Claim) {
-        let Claim { frames, inbox } = claim;
-        let fault = self.shared.borrow_mut().fault.take();
-        let never_began = !frames.iter().any(|f| f.kind == Kind::RunStarted);
-        let cancel = inbox.iter().find(|item| item.kind == Inbox::Cancel as u8);
-        // A run that cannot go on, or has not begun, is cancelled without asking its workflow.
-        if let Some(item) = cancel.filter(|_| fault.is_some() || never_began) {
-            self.inbox_done.push(item.dedup.clone());
-            self.push(Kind::CancelRequested, "", item.body.clone());
-            return self.stop(env, Status::Cancelled);
+        let Claim { frames, mut inbox } = claim;
+        let cancel = inbox.iter().position(|item| item.kind == Inbox::Cancel as u8).map(|i| inbox.remove(i));
+        let children = if cancel.is_some() { open_children(&frames) } else { Vec::new() };
+        match (self.follow(env, frames, cancel.is_some()), cancel) {
+            // A run that cannot go on is cancelled without asking its workflow.
+            (Err(_), Some(cancel)) => self.stop_unread(env, cancel, &children),
+            (Err(blocked), None) => self.block(env, &blocked.reason, blocked.message),
+            (Ok(false), _) => {}
+            (Ok(true), cancel) => {
+                let fresh = self.serve_fresh(env);
+                // A cancel comes first: what it stops is not sent again.
+                self.inbox(env, cancel.into_iter().collect());
+                self.resume(env, &fresh);
+                self.inbox(env, inbox);
+            }
         }
-        if let Some(fault) = fault {
-            return self.block(env, &fault.reason, fault.message);
+    }
+
+    /// Follows a journal to its end. False when the run has ended or left memory on the way, an error when it cannot.
+    fn follow(&mut self, env: &mut Env, frames: Vec<Frame>, is_cancelled: bool) -> Result<bool, Blocked> {
+        let never_began = !frames.iter().any(|f| f.kind == Kind::RunStarted);
+        if let Some(fault) = self.shared.borrow_mut().fault.take() {
+            return Err(fault);
+        }
+        self.load(frames);
+        // What has not begun and is cancelled does not begin.
+        if never_began && is_cancelled {
+            return Ok(true);
         }
         let Some(factory) = env.registry.find(&self.queued.workflow, self.queued.version) else {
-            return self.block(env, "version", self.unknown_workflow());
+            return Err(Blocked { reason: "version".into(), message: self.unknown_workflow() });
         };
-        self.load(frames);
         let ctx = crate::ctx::Ctx::root(self.shared.clone());
         self.root = Some(factory(ctx, crate::shard::deliver::input_bytes(&self.queued.input)));
-        if self.catch_up(env) {
-            self.resume(env);
-            self.inbox(env, inbox);
-        }
+        self.catch_up(env)
     }
 
     /// Sorts a journal into what the workflow must meet again and what the engine has to remember.
@@ -221,8 +244,8 @@ impl Live {
         }
     }
 
-    /// Replays until the journal is used up. False when the run has ended, is blocked, or left memory on the way.
-    fn catch_up(&mut self, env: &mut Env) -> bool {
+    /// Replays until the journal is used up. False when the run has ended or left memory on the way.
+    fn catch_up(&mut self, env: &mut Env) -> Result<bool, Blocked> {
         // A run that was stopped before it wrote anything may never have been polled.
         let mut is_silent = self.shared.borrow().replay.front().is_some_and(|f| f.kind == Kind::CancelRequested);
         loop {
@@ -239,33 +262,26 @@ impl Live {
                                 format!("the workflow ends, the journal goes on with {there}"),
                             );
                         }
-                        let fault = self.shared.borrow_mut().fault.take();
-                        match fault {
-                            Some(fault) => self.block(env, &fault.reason, fault.message),
-                            None => self.finish(env, result),
+                        if let Some(fault) = self.shared.borrow_mut().fault.take() {
+                            return Err(fault);
                         }
-                        return false;
+                        self.finish(env, result);
+                        return Ok(false);
                     }
-                    Polled::Blocked(reason, message) => {
-                        self.block(env, reason, message);
-                        return false;
-                    }
+                    Polled::Blocked(reason, message) => return Err(Blocked { reason: reason.into(), message }),
                     Polled::Panicked(text) => {
                         self.shared.borrow_mut().replay.clear();
                         self.panicked(env, mark, &text);
-                        return false;
+                        return Ok(false);
                     }
                 }
             }
             let Some(frame) = self.shared.borrow_mut().replay.pop_front() else {
                 self.end_if_stopped(env);
-                return !matches!(self.phase, Phase::Over);
+                return Ok(!matches!(self.phase, Phase::Over));
             };
             self.drop_old_commands();
-            if let Err(message) = self.deliver(env, &frame) {
-                self.block(env, "nondeterminism", message);
-                return false;
-            }
+            self.deliver(env, &frame).map_err(|message| Blocked { reason: "nondeterminism".into(), message })?;
         }
     }
 
@@ -306,6 +322,7 @@ impl Live {
             Kind::ChildCompleted => {
                 let ended: ChildCompleted = serde_json::from_slice(text).map_err(bad)?;
                 if let Phase::Stopping(stop) = &mut self.phase {
+                    self.shared.borrow_mut().ledger.count(ended.spent);
                     stop.children.remove(&key)
                 } else {
                     self.child_given(&ended, frame.at)
@@ -335,8 +352,8 @@ impl Live {
         self.stop_all(env, status, false);
     }
 
-    /// The journal is used up: sends again what was on its way, as its contract allows, and what is new.
-    fn resume(&mut self, env: &mut Env) {
+    /// The journal is used up: sees to what is new, and answers its keys.
+    fn serve_fresh(&mut self, env: &mut Env) -> BTreeSet<Key> {
         let commands = std::mem::take(&mut self.shared.borrow_mut().commands);
         let new = |c: &Command| match c {
             Command::Issued { key, seq } => (*seq > 0).then(|| key.clone()),
@@ -348,6 +365,11 @@ impl Live {
         if matches!(self.phase, Phase::Running) && self.serve(env) {
             self.drive(env);
         }
+        fresh
+    }
+
+    /// Sends again what was on its way, as its contract allows.
+    fn resume(&mut self, env: &mut Env, fresh: &BTreeSet<Key>) {
         let waiting: Vec<Key> = {
             let cell = self.shared.borrow();
             let call = |what: &What| matches!(what, What::Call(call) if !call.in_flight);
@@ -369,13 +391,13 @@ impl Live {
         };
         match (call.effect, call.due) {
             (_, Some(due)) if due > env.now => {}
-            (Effect::Pure, _) => self.spawn(key, 0),
+            _ if !call.waits_for_its_intent() => self.spawn(key, 0),
             _ if call.is_unsent => self.spawn(key, self.written()),
             (Effect::AtMostOnce, _) => {
                 self.unknown(key, &call, env.now);
                 self.drive(env);
             }
-            (Effect::Idempotent, _) => {
+            (Effect::Idempotent | Effect::Pure, _) => {
                 let error = ActivityError {
                     class: INTERRUPTED.into(),
                     message: "the worker ended before the answer was recorded".into(),

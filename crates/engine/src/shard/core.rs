@@ -8,7 +8,7 @@ use crate::run::{Once, RunId, RunNo, Status, Time};
 use crate::session::{OnBusy, Terms};
 use crate::shard::gate::Gate;
 use crate::shard::live::{Live, NextFence, Phase};
-use crate::shard::wire::{Batch, Input, Leave, Output, Start};
+use crate::shard::wire::{AttemptId, Batch, Input, Leave, Output, Start};
 use crate::workflow::Registry;
 use crate::{cell, event::Kind, journal::Frame};
 use bytes::Bytes;
@@ -92,6 +92,12 @@ impl Core {
         self.runs.contains_key(&run)
     }
 
+    /// Whether its run still waits for this attempt.
+    #[must_use]
+    pub fn wants(&self, id: &AttemptId) -> bool {
+        self.runs.get(&id.run).is_some_and(|live| live.epoch == id.epoch && live.waits_for(id))
+    }
+
     /// When to send the next [`Input::Tick`] at the latest.
     #[must_use]
     pub fn next_due(&self) -> Option<Time> {
@@ -163,6 +169,9 @@ impl Core {
     fn let_out(&mut self, run: RunNo) {
         let mut gone = false;
         while let Some(leave) = self.runs.get_mut(&run).and_then(|live| live.gate.pop()) {
+            if let (Leave::Spawn(spawn), Some(live)) = (leave.get(), self.runs.get(&run)) {
+                live.is_out(&spawn.id);
+            }
             gone |= matches!(leave.get(), Leave::Ended(_) | Leave::Parked(..) | Leave::Offer { .. } | Leave::Lost(..));
             self.env.out.push(Output::Leave(leave));
         }
@@ -172,7 +181,7 @@ impl Core {
     }
 
     fn forget(&mut self, run: RunNo) {
-        let Some(live) = self.runs.remove(&run) else { return };
+        let Some(mut live) = self.runs.remove(&run) else { return };
         if let Some(at) = live.due {
             self.timers.remove(&(at, run));
         }

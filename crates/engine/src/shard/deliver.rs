@@ -70,28 +70,45 @@ impl Live {
     /// Sees to the commands of the last poll. True when something was given at once, so that the root must be polled again.
     pub fn serve(&mut self, env: &mut Env) -> bool {
         let commands = std::mem::take(&mut self.shared.borrow_mut().commands);
-        let mut given = false;
+        let (mut given, mut never_began) = (false, Vec::new());
         for command in commands {
             match command {
+                Command::Issued { key, .. } if !self.shared.borrow().slots.contains_key(&key) => never_began.push(key),
                 Command::Issued { key, seq } => given |= self.issued(env, &key, seq),
+                Command::Dropped { key, .. } if never_began.contains(&key) => {}
                 Command::Dropped { key, what } => self.dropped(env, &key, what),
             }
         }
         given
     }
 
+    /// As [`serve`](Self::serve) for a run that ends: what it asked for in its last poll does not begin any more.
+    pub fn serve_dropped(&mut self, env: &mut Env) {
+        let commands = std::mem::take(&mut self.shared.borrow_mut().commands);
+        let mut never_began = Vec::new();
+        for command in commands {
+            match command {
+                Command::Issued { key, seq } if seq > 0 => never_began.push(key),
+                Command::Issued { .. } => {}
+                Command::Dropped { key, .. } if never_began.contains(&key) => {}
+                Command::Dropped { key, what } => self.dropped(env, &key, what),
+            }
+        }
+        self.shared.borrow_mut().slots.retain(|key, _| !never_began.contains(key));
+    }
+
     fn issued(&mut self, env: &mut Env, key: &Key, seq: u32) -> bool {
         let child = match self.shared.borrow().slots.get(key).map(|s| &s.what) {
-            Some(What::Call(call)) => Some((None, call.effect)),
+            Some(What::Call(call)) => Some((None, call.waits_for_its_intent())),
             Some(What::Child { id, run, workflow, input, budget }) => {
-                Some((Some((*id, *run, workflow.clone(), input.clone(), *budget)), Effect::Idempotent))
+                Some((Some((*id, *run, workflow.clone(), input.clone(), *budget)), true))
             }
             _ => None,
         };
         match child {
             None => false,
-            Some((None, effect)) => {
-                self.spawn(key, if effect == Effect::Pure { 0 } else { seq });
+            Some((None, waits)) => {
+                self.spawn(key, if waits { seq } else { 0 });
                 false
             }
             Some((Some((id, run, workflow, input, budget)), _)) => {
@@ -126,9 +143,26 @@ impl Live {
 
     fn dropped(&mut self, env: &mut Env, key: &Key, what: What) {
         match what {
-            What::Call(call) if call.in_flight => env.out.push(Output::Abort(self.attempt_id(key, call.attempt))),
+            What::Call(call) if call.in_flight => {
+                let id = self.attempt_id(key, call.attempt);
+                if !self.take_back(&id) {
+                    env.out.push(Output::Abort(id));
+                }
+            }
             What::Child { run, .. } => self.cancel_run(run, "its parent no longer waits for it"),
             _ => {}
+        }
+    }
+
+    /// An attempt that nobody wants any more does not leave, if it is still held at the gate.
+    pub fn take_back(&mut self, id: &AttemptId) -> bool {
+        self.gate.take_back(|held| matches!(held, Leave::Spawn(spawn) if spawn.id == *id))
+    }
+
+    /// An attempt leaves.
+    pub fn is_out(&self, id: &AttemptId) {
+        if let Some(What::Call(call)) = self.shared.borrow_mut().slots.get_mut(&*id.key).map(|s| &mut s.what) {
+            call.may_be_out = true;
         }
     }
 
@@ -204,6 +238,10 @@ impl Live {
         })
     }
 
+    pub fn waits_for(&self, id: &AttemptId) -> bool {
+        self.call_in_flight(id).is_some()
+    }
+
     fn call_in_flight(&self, id: &AttemptId) -> Option<OpenCall> {
         match self.shared.borrow().slots.get(&*id.key).map(|s| &s.what) {
             Some(What::Call(call)) if call.in_flight && call.attempt == id.attempt => Some((**call).clone()),
@@ -251,7 +289,7 @@ impl Live {
         call.attempt += 1;
         call.failures = failures;
         call.due = Some(due);
-        call.in_flight = false;
+        (call.in_flight, call.may_be_out) = (false, false);
         let attempt = call.attempt;
         if cell.spools.remove(key).is_some() {
             cell.push(Kind::AgentRetracted, key, None, json(&Retracted { attempt: given_up }));

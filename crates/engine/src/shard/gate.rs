@@ -49,6 +49,12 @@ impl<T> Gate<T> {
         self.durable = self.durable.max(seq);
     }
 
+    /// Takes back the first held thing that `is_it` names; false when it is out already, or never came.
+    pub fn take_back(&mut self, is_it: impl Fn(&T) -> bool) -> bool {
+        let found = self.held.iter().position(|(_, what)| is_it(what));
+        found.and_then(|i| self.held.remove(i)).is_some()
+    }
+
     /// The next thing that may leave now. A thing that depends on nothing does not wait behind those that do.
     pub fn pop(&mut self) -> Option<Durable<T>> {
         let i = self.held.iter().position(|(seq, _)| self.may_leave(*seq))?;
@@ -72,5 +78,17 @@ mod tests {
         gate.open_to(3);
         assert_eq!(gate.pop().map(Durable::into_inner), Some("intent 2"));
         assert_eq!(gate.pop().map(Durable::into_inner), Some("intent 3"));
+    }
+
+    #[test]
+    fn what_is_held_can_be_taken_back_and_what_is_out_cannot() {
+        let mut gate = Gate::new(0, false);
+        gate.leave(1, "a");
+        gate.leave(2, "b");
+        assert!(gate.take_back(|what| *what == "a"));
+        assert!(!gate.take_back(|what| *what == "a"));
+        gate.open_to(2);
+        assert_eq!(gate.pop().map(Durable::into_inner), Some("b"));
+        assert!(!gate.take_back(|what| *what == "b"));
     }
 }

@@ -84,6 +84,8 @@ pub(crate) struct Live {
     pub seen: BTreeSet<String>,
     /// A message came while it was leaving memory.
     pub has_mail: bool,
+    /// It ends without its journal having been followed: what it spent is not known.
+    pub is_unread: bool,
     /// The parent whose next row carries this run's birth.
     pub born_by: Option<RunNo>,
     /// What the shard's timer set holds for this run.
@@ -150,6 +152,7 @@ impl Live {
             inbox_put: Vec::new(),
             seen: BTreeSet::new(),
             has_mail: false,
+            is_unread: false,
             born_by: None,
             due: None,
             is_dirty: false,

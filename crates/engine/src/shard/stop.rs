@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 impl Live {
     /// The root has returned.
     pub fn finish(&mut self, env: &mut Env, result: Result<Bytes>) {
+        self.serve_dropped(env);
         self.drop_root();
         self.abort_all(env);
         for (_, run) in self.open_children() {
@@ -36,27 +37,18 @@ impl Live {
     /// As [`stop`](Self::stop), where its messages to children may be in the store already.
     pub fn stop_all(&mut self, env: &mut Env, status: Status, tells_children: bool) {
         self.drop_root();
+        self.abort_all(env);
         let mut calls: BTreeSet<Key> = BTreeSet::new();
-        let open: Vec<(Key, bool)> = {
-            let cell = self.shared.borrow();
-            let call = |what: &What| matches!(what, What::Call(_) | What::Child { .. });
-            cell.slots
-                .iter()
-                .filter(|(_, s)| s.given.is_none() && call(&s.what))
-                .map(|(k, s)| (k.clone(), is_out(&s.what)))
-                .collect()
-        };
-        for (key, in_flight) in open {
+        for (key, is_child, in_flight) in self.open_work() {
             self.shared.borrow_mut().produce(Kind::StepCancelled, &key, None, Bytes::new);
             // A child says itself what it spent, once it has stopped.
-            if !self.open_children().iter().any(|(child, _)| *child == key) {
+            if !is_child {
                 self.give_back(&key);
             }
             if in_flight {
                 calls.insert(key);
             }
         }
-        self.abort_all(env);
         let children = self.open_children();
         for (_, run) in children.iter().filter(|_| tells_children) {
             self.cancel_run(*run, "its parent was stopped");
@@ -64,6 +56,27 @@ impl Live {
         let children = children.into_iter().map(|(key, _)| key).collect();
         self.phase = Phase::Stopping(Stop { status, calls, children });
         self.end_if_stopped(env);
+    }
+
+    /// Stops a run that cannot go on, without asking its workflow: only these of its children are known, and not what it
+    /// spent.
+    pub fn stop_unread(&mut self, env: &mut Env, cancel: InboxItem, children: &[RunNo]) {
+        self.drop_root();
+        self.abort_all(env);
+        {
+            let mut cell = self.shared.borrow_mut();
+            cell.slots.clear();
+            cell.replay.clear();
+            cell.commands.clear();
+            cell.fault = None;
+        }
+        self.is_unread = true;
+        self.inbox_done.push(cancel.dedup);
+        self.push(Kind::CancelRequested, "", cancel.body);
+        for run in children {
+            self.cancel_run(*run, "its parent was stopped");
+        }
+        self.stop(env, Status::Cancelled);
     }
 
     /// An aborted call has stopped.
@@ -82,6 +95,7 @@ impl Live {
         if stop.children.remove(ended.key.as_str()) {
             self.push(Kind::ChildCompleted, &ended.key, json(ended));
             self.settle_child(ended);
+            self.shared.borrow_mut().ledger.count(ended.spent);
             self.end_if_stopped(env);
         }
     }
@@ -121,7 +135,7 @@ impl Live {
             status,
             output: ended.output.clone(),
             error: ended.error.clone(),
-            spent: Some(self.shared.borrow().ledger.spent()),
+            spent: (!self.is_unread).then(|| self.shared.borrow().ledger.spent()),
         });
         let dedup = format!("child:{}", parent.key);
         self.inbox_put.push(InboxItem { run: parent.run, dedup, kind: Inbox::ChildEnded as u8, body });
@@ -164,26 +178,49 @@ impl Live {
         cell.slots.insert(key.into(), slot);
     }
 
-    /// Nothing stays held when a run ends: what is under way may cost what was held for it, the rest costs nothing.
+    /// Nothing stays held when a run ends: what may be under way may cost what was held for it, the rest costs nothing.
     fn give_all_back(&self) {
         let open: Vec<Key> = self.shared.borrow().slots.keys().cloned().collect();
         open.iter().for_each(|key| self.give_back(key));
         let mut cell = self.shared.borrow_mut();
         for key in cell.ledger.open() {
-            cell.settle(&key, crate::ledger::Amounts::default(), false, true);
+            let held = cell.ledger.held(&key).filter(|_| self.is_unread);
+            cell.settle(&key, held.unwrap_or_default(), self.is_unread, true);
         }
     }
 
-    /// Aborts every call in flight.
-    pub fn abort_all(&self, env: &mut Env) {
-        for (key, slot) in &self.shared.borrow().slots {
-            if let What::Call(call) = &slot.what
-                && call.in_flight
-                && slot.given.is_none()
+    /// Aborts every call in flight; one that is still held at the gate does not leave.
+    pub fn abort_all(&mut self, env: &mut Env) {
+        let in_flight: Vec<AttemptId> = {
+            let cell = self.shared.borrow();
+            let out = cell.slots.iter().filter(|(_, slot)| slot.given.is_none());
+            out.filter_map(|(key, slot)| match &slot.what {
+                What::Call(call) if call.in_flight => Some(self.attempt_id(key, call.attempt)),
+                _ => None,
+            })
+            .collect()
+        };
+        for id in in_flight {
+            if !self.take_back(&id) {
+                env.out.push(Output::Abort(id));
+            } else if let Some(What::Call(call)) =
+                self.shared.borrow_mut().slots.get_mut(&*id.key).map(|slot| &mut slot.what)
             {
-                env.out.push(Output::Abort(self.attempt_id(key, call.attempt)));
+                call.in_flight = false;
             }
         }
+    }
+
+    /// Calls and children without a result: key, whether it is a child, whether it is a call in flight.
+    fn open_work(&self) -> Vec<(Key, bool, bool)> {
+        let cell = self.shared.borrow();
+        let open = cell.slots.iter().filter(|(_, slot)| slot.given.is_none());
+        open.filter_map(|(key, slot)| match &slot.what {
+            What::Call(call) => Some((key.clone(), false, call.in_flight)),
+            What::Child { .. } => Some((key.clone(), true, false)),
+            _ => None,
+        })
+        .collect()
     }
 
     fn open_children(&self) -> Vec<(Key, RunNo)> {
@@ -195,10 +232,6 @@ impl Live {
         })
         .collect()
     }
-}
-
-fn is_out(what: &What) -> bool {
-    matches!(what, What::Call(call) if call.in_flight)
 }
 
 /// The status that a terminal entry stands for.

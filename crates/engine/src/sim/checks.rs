@@ -6,7 +6,8 @@ use crate::journal::body::{CancelRequested, Inbox};
 use crate::ports::store::{InboxItem, Row, RunRow};
 use crate::run::{RunNo, Status};
 use crate::shard::adopt::rehearse;
-use crate::shard::wire::Spawn;
+use crate::shard::core::Core;
+use crate::shard::wire::{AttemptId, Leave, Output, Spawn};
 use crate::sim::is_outcome;
 use crate::workflow::Registry;
 use crate::{cell::json, journal::decode_row};
@@ -46,6 +47,20 @@ pub(crate) fn spawn(frames: &[Frame], spawn: &Spawn) -> Option<Violation> {
     let outcome = frames.iter().find(|f| is_outcome(f.kind) && &*f.key == key)?;
     let what = format!("`{key}` was sent although {} is journaled", outcome.kind.as_str());
     Some(Violation::new("nothing is done twice", what))
+}
+
+/// A call that nobody waits for any more does not leave, or is stopped in the same breath.
+pub(crate) fn wanted(outputs: &[Output], core: &Core) -> Option<Violation> {
+    let is_stopped = |id: &AttemptId| outputs.iter().any(|o| matches!(o, Output::Abort(aborted) if aborted == id));
+    outputs.iter().find_map(|output| match output {
+        Output::Leave(leave) => match leave.get() {
+            Leave::Spawn(spawn) if !core.wants(&spawn.id) && !is_stopped(&spawn.id) => {
+                Some(Violation::new("everything stops", format!("`{}` left after it was dropped", spawn.id.key)))
+            }
+            _ => None,
+        },
+        _ => None,
+    })
 }
 
 pub(crate) fn accepted(row: Option<&RunRow>, run: RunNo) -> Option<Violation> {

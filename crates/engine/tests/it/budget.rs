@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 use tutti_engine::activity::{Activity, ActivityCx, ActivityError, Outcome, Retry};
 use tutti_engine::event::Kind;
@@ -63,37 +61,76 @@ async fn spender(ctx: Ctx, n: u32) -> Result<Value> {
     Ok(json!({"paid": paid.iter().filter(|p| **p).count(), "closing": closing}))
 }
 
-fn registry() -> Registry {
-    Registry::new().with("spender", 1, spender)
+/// So many calls at once: when one of them fails, the others are dropped while they are under way. Then so many again that
+/// are dropped at once, in the very poll that ends the run.
+async fn impatient(ctx: Ctx, n: u32) -> Result<Value> {
+    let work = async |ctx: Ctx, _: u32| pay(&ctx, Share::Ordinary).await;
+    let paid = ctx.map("item", (0..n).collect(), usize::MAX, work).await;
+    let (fast, slow) = (ctx.scope("last", "fast"), ctx.scope("last", "slow"));
+    let (_, first) = ctx
+        .race(vec![
+            Box::pin(async move { pay(&fast, Share::Closing).await }),
+            Box::pin(async move { pay(&slow, Share::Closing).await }),
+        ])
+        .await;
+    Ok(json!({"paid": paid.is_ok(), "first": first.is_ok()}))
 }
 
-/// The world's own books: it bills what it says, and all of it where its answer got lost.
-fn world(bill: Rc<RefCell<u64>>, broken: bool) -> World {
-    World::new(move |_, dice| -> Outcome {
-        let (die, amount) = (dice % 6, dice / 6 % (EACH + 1));
-        match die {
-            0 if broken => Err(ActivityError::retry("LlmError", "busy")),
-            1 if broken => {
-                *bill.borrow_mut() += EACH;
-                Err(ActivityError::retry("LlmError", "the answer was cut off").sent())
-            }
-            _ => {
-                *bill.borrow_mut() += amount;
-                Ok(amount.to_string().into())
-            }
+fn registry() -> Registry {
+    Registry::new().with("spender", 1, spender).with("impatient", 1, impatient)
+}
+
+/// What the other side makes of a request: a matter of the request, so that its books can be made up afterwards.
+enum Bill {
+    /// It answers, and bills this.
+    Answers(u64),
+    /// It bills all, and its answer gets lost.
+    Loses,
+    /// It refuses, and bills nothing.
+    Refuses,
+}
+
+fn bill(key: &str, attempt: u32, is_broken: bool) -> Bill {
+    let dice = key
+        .bytes()
+        .fold(u64::from(attempt), |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(23));
+    match dice % 6 {
+        0 if is_broken => Bill::Refuses,
+        1 if is_broken => Bill::Loses,
+        _ => Bill::Answers(dice / 6 % (EACH + 1)),
+    }
+}
+
+fn world(is_broken: bool) -> World {
+    World::new(move |spawn, _| -> Outcome {
+        match bill(spawn.idempotency_key.as_deref().unwrap_or_default(), spawn.id.attempt, is_broken) {
+            Bill::Answers(amount) => Ok(amount.to_string().into()),
+            Bill::Loses => Err(ActivityError::retry("LlmError", "the answer was cut off").sent()),
+            Bill::Refuses => Err(ActivityError::retry("LlmError", "busy")),
         }
     })
 }
 
-fn play(seed: u64, limit: u64, n: u32, faults: Faults, crash_at: Option<u64>) -> (Report, u64) {
-    let bill = Rc::new(RefCell::new(0));
+/// The world's own books: every request that reached it is billed, whatever became of its answer.
+fn billed(world: &World, is_broken: bool) -> u64 {
+    let all = world.requests.iter().flat_map(|(key, requests)| requests.iter().map(move |r| (key, r.attempt)));
+    all.map(|(key, attempt)| match bill(key, attempt, is_broken) {
+        Bill::Answers(amount) => amount,
+        Bill::Loses => EACH,
+        Bill::Refuses => 0,
+    })
+    .sum()
+}
+
+fn play(workflow: &str, seed: u64, limit: u64, n: u32, faults: Faults, crash_at: Option<u64>) -> (Report, u64) {
     let budget = Some(Limits { tokens: Some(limit), cost: None });
-    let submit = Submit { budget, ..Submit::new("spender", Bytes::from(n.to_string())) };
+    let submit = Submit { budget, ..Submit::new(workflow, Bytes::from(n.to_string())) };
     let core = CoreOptions { abnormal_max: 1_000, ..CoreOptions::default() };
     let story = Story { seed, runs: vec![submit], faults, crash_at, core };
-    let report = tell(story, &registry(), world(Rc::clone(&bill), faults.crash > 0));
-    let report = report.unwrap_or_else(|v: Violation| panic!("seed {seed}: {v}"));
-    let billed = *bill.borrow();
+    let is_broken = faults.crash > 0;
+    let report = tell(story, &registry(), world(is_broken));
+    let report = report.unwrap_or_else(|v: Violation| panic!("{workflow}, seed {seed}, crash {crash_at:?}: {v}"));
+    let billed = billed(&report.world, is_broken);
     (report, billed)
 }
 
@@ -134,22 +171,28 @@ fn sim_a_budget_holds_through_storms_and_every_crash() {
     let storm = Faults { crash: 10, unknown: 20, steal: 0, twice: 100, cancel: 3 };
     let seeds = std::env::var("TUTTI_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(300_u64);
     let check = |report: &Report, billed: u64, limit: u64, name: &str| {
-        for at in 0..report.journals.len() {
-            if report.journals[at].0.status.is_terminal() {
-                audit(&frames(report, at), 0);
-            }
+        for (at, (row, _)) in report.journals.iter().enumerate().filter(|(_, (row, _))| row.status.is_terminal()) {
+            let booked = audit(&frames(report, at), 0);
+            // The tree has one root, and what children spent is in its books.
+            assert!(row.parent.is_some() || billed <= booked, "{name}: the world billed {billed}, booked is {booked}");
         }
         assert!(billed <= limit, "{name}: the world is owed {billed} of {limit}");
     };
-    for seed in 0..seeds {
-        let limit = 20 + seed % 15 * 20;
-        let (report, billed) = play(seed, limit, 6, storm, None);
-        check(&report, billed, limit, &format!("seed {seed}"));
-    }
-    let points = play(3, 120, 4, Faults::default(), None).0.points;
-    for at in 1..=points {
-        let (report, billed) = play(3, 120, 4, Faults::default(), Some(at));
-        check(&report, billed, 120, &format!("crash at {at}"));
+    let mut points = 0;
+    for workflow in ["spender", "impatient"] {
+        for seed in 0..seeds {
+            let limit = 20 + seed % 15 * 20;
+            let (report, billed) = play(workflow, seed, limit, 6, storm, None);
+            check(&report, billed, limit, &format!("{workflow}, seed {seed}"));
+        }
+        for (seed, limit) in [(3, 120), (4, 40), (5, 60)] {
+            let all = play(workflow, seed, limit, 4, Faults::default(), None).0.points;
+            for at in 1..=all {
+                let (report, billed) = play(workflow, seed, limit, 4, Faults::default(), Some(at));
+                check(&report, billed, limit, &format!("{workflow} of {limit}, crash at {at}"));
+            }
+            points += all;
+        }
     }
     println!("{points} crash points");
 }
@@ -157,7 +200,7 @@ fn sim_a_budget_holds_through_storms_and_every_crash() {
 #[test]
 fn two_hundred_at_once_with_room_for_ten_let_out_ten() {
     // 112 of which a tenth, rounded up, is kept for the closing answer.
-    let (report, _) = play(1, 112, 200, Faults::default(), None);
+    let (report, _) = play("spender", 1, 112, 200, Faults::default(), None);
     assert_eq!(report.ends[0], Some(Status::Completed));
     let all = frames(&report, 0);
     let first_answer = all.iter().position(|f| f.kind == Kind::StepCompleted).unwrap();
@@ -173,7 +216,7 @@ fn a_run_without_a_budget_writes_nothing_about_it() {
     let submit = Submit::new("spender", Bytes::from_static(b"3"));
     let core = CoreOptions::default();
     let story = Story { seed: 1, runs: vec![submit], faults: Faults::default(), crash_at: None, core };
-    let report = tell(story, &registry(), world(Rc::default(), false)).unwrap();
+    let report = tell(story, &registry(), world(false)).unwrap();
     let about = |f: &Frame| matches!(f.kind, Kind::BudgetReserved | Kind::BudgetSpent | Kind::BudgetRefused);
     assert!(!frames(&report, 0).iter().any(about));
     assert!(!String::from_utf8_lossy(frames(&report, 0)[0].body.text()).contains("budget"));

@@ -10,11 +10,11 @@ use std::time::Duration;
 use tutti_engine::activity::{Activity, ActivityCx, ActivityError, Retry};
 use tutti_engine::driver::{Engine, Message, Options, Ports, Sent, SubmitError};
 use tutti_engine::event::Kind;
-use tutti_engine::journal::body::{CancelRequested, Decision, Signal, Verdict};
+use tutti_engine::journal::body::{CancelRequested, ChildStarted, Decision, Signal, Verdict};
 use tutti_engine::memory::outbound::NoOutbound;
-use tutti_engine::run::{Once, Status, Submit};
+use tutti_engine::run::{Once, RunNo, Status, Submit};
 use tutti_engine::shard::core::CoreOptions;
-use tutti_engine::{Ctx, Registry, Result, Traces};
+use tutti_engine::{Ctx, Limits, Registry, Result, Traces};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -204,6 +204,66 @@ async fn a_poison_run_is_blocked_and_others_go_on() {
     assert!(ended.error.unwrap().message.contains("poison"));
     let claims = engine.entries(poison, 0, 100).await.unwrap();
     assert_eq!(claims.iter().filter(|e| e.kind == Kind::EngineClaimed).count(), 5);
+}
+
+/// Reads on until an entry of this kind has come.
+async fn until(engine: &Engine, run: RunNo, kind: Kind) {
+    let mut events = engine.follow(run, 0);
+    while let Some(more) = events.next().await.unwrap() {
+        if more.iter().any(|e| e.kind == kind) {
+            return;
+        }
+    }
+    panic!("run {} has no {}", run.0, kind.as_str());
+}
+
+async fn cancel(engine: &Engine, run: RunNo) {
+    engine.send(run, Message::Cancel(CancelRequested { by: "test".into(), reason: None })).await.unwrap();
+}
+
+async fn waits_for_a_child(ctx: Ctx, _: Value) -> Result<Value> {
+    ctx.child("c", "patient", &Value::Null).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_run_can_be_cancelled_and_its_child_stops_with_it() {
+    let (engine, ports) = engine(registry().with("parent", 1, waits_for_a_child)).await;
+    let budget = Some(Limits { tokens: Some(1_000), cost: None });
+    let submit = Submit { budget, ..submit("parent", &json!(null)) };
+    let run = engine.submit(submit).await.unwrap().run;
+    until(&engine, run, Kind::ChildStarted).await;
+    let started = engine.entries(run, 0, 100).await.unwrap().into_iter().find(|e| e.kind == Kind::ChildStarted);
+    let child = serde_json::from_slice::<ChildStarted>(&started.unwrap().body).unwrap().run;
+    engine.shutdown(Duration::ZERO).await;
+
+    // This program does not know the parent any more.
+    let engine = again(&ports, registry()).await;
+    until(&engine, run, Kind::RunBlocked).await;
+    cancel(&engine, run).await;
+    until(&engine, child, Kind::RunCancelled).await;
+    assert_eq!(engine.wait(run, LONG).await.unwrap().unwrap().0, Status::Cancelled);
+}
+
+/// Loses a race against nothing in the poll that ends the run.
+async fn ends_at_once(ctx: Ctx, _: Value) -> Result<bool> {
+    let (slow, fast) = (ctx.scope("race", "slow"), ctx.scope("race", "fast"));
+    let (first, _) = ctx
+        .race(vec![
+            Box::pin(async move { slow.child("c", "patient", &Value::Null).await.map(|_: Value| ()) }),
+            Box::pin(async move { fast.sleep("nap", Duration::from_millis(20)).await }),
+        ])
+        .await;
+    Ok(first == 1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_child_that_is_dropped_as_its_parent_ends_is_cancelled() {
+    let (engine, _) = engine(registry().with("parent", 1, ends_at_once)).await;
+    let done = engine.submit_and_wait(submit("parent", &json!(null)), LONG).await.unwrap();
+    let entries = engine.entries(done.run, 0, 100).await.unwrap();
+    let started = entries.into_iter().find(|e| e.kind == Kind::ChildStarted).unwrap();
+    let child = serde_json::from_slice::<ChildStarted>(&started.body).unwrap().run;
+    until(&engine, child, Kind::RunCancelled).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
