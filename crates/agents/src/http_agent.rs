@@ -117,7 +117,8 @@ impl AskHttp {
             output,
             model: "http".into(),
             finish: Finish::Stop,
-            usage: Usage::default(),
+            // What it costs is the service's matter.
+            usage: Usage { cost: Some(0), ..Usage::default() },
         };
         let said = match serde_json::from_str::<Value>(body) {
             Ok(Value::String(text)) => Some(reply(text, None)),

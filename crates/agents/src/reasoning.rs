@@ -15,6 +15,10 @@ const MARK: &str = "ANSWER:";
 
 /// Thoughts first, then the answer; only the answer is said.
 pub(crate) async fn chain_of_thought(mut talk: Talk<'_>) -> Result<Said> {
+    // An answer in a given form has no room for thoughts before it.
+    if talk.request.output_schema.is_some() {
+        return talk.answer().await;
+    }
     order(
         &mut talk,
         &format!("Think step by step first. Then write a line that says {MARK} and after it nothing but your answer."),
@@ -22,7 +26,7 @@ pub(crate) async fn chain_of_thought(mut talk: Talk<'_>) -> Result<Said> {
     let reply = talk.until_answer().await?;
     let text = text_of(&reply);
     match text.rsplit_once(MARK) {
-        Some((_, answer)) if !answer.trim().is_empty() && reply.tool_calls.is_empty() => {
+        Some((_, answer)) if reply.output.is_none() && !answer.trim().is_empty() && reply.tool_calls.is_empty() => {
             let answer = answer.trim().to_owned();
             let answer = talk.ctx.step("answer", || answer).await?;
             let step = step_key(talk.ctx, "answer");
@@ -80,9 +84,11 @@ pub(crate) async fn reflection(mut talk: Talk<'_>) -> Result<Said> {
         order(&mut talk, "Criticise your answer: what is wrong, missing or unclear in it?");
         talk.request.output_schema = Some(json!({"type": "object", "required": ["is_good", "criticism"],
             "properties": {"is_good": {"type": "boolean"}, "criticism": {"type": "string"}}}));
-        let verdict = talk.ask().await?;
+        let verdict = talk.ask().await;
         talk.request.output_schema.clone_from(&own);
         talk.request.tools = tools;
+        // A draft without a critic is still an answer.
+        let Ok(verdict) = verdict else { return Ok(talk.end_as(text_of(&draft), draft.output, step, None)) };
         if verdict.output.as_ref().is_some_and(|o| o["is_good"] == true) {
             return Ok(talk.end_as(text_of(&draft), draft.output, step, None));
         }

@@ -126,7 +126,7 @@ impl Member {
         let ask = AskHttp {
             endpoint: self.agent.endpoint.clone().unwrap_or_default(),
             agent: self.name().into(),
-            messages: turn.said.iter().map(line).chain(order).collect(),
+            messages: self.rules.earlier.iter().chain(turn.said).map(line).chain(order).collect(),
             run_id: ctx.run_id().0.to_string(),
         };
         let sources: Vec<_> = turn.said.iter().map(|m| &m.source).collect();
@@ -150,7 +150,7 @@ impl Member {
             Verdict::Expired => return refused("did not answer in time"),
             Verdict::Approve => decision.input.and_then(|input| serde_json::from_str::<Value>(input.get()).ok()),
         };
-        let value = value.filter(|v| !v.is_null()).or(decision.note.map(Value::String)).unwrap_or_default();
+        let value = value.filter(|v| !v.is_null()).or(decision.note.map(Value::String)).unwrap_or_else(|| json!(""));
         let text = ctx.step("said", || text_from(&value)).await?;
         Ok(self.said(text, (!value.is_string()).then_some(value), step_key(ctx, "said")))
     }
@@ -353,8 +353,10 @@ impl<'t> Talk<'t> {
             self.use_tools(&reply, round).await?;
         }
         // Enough of tools: now the answer.
-        self.request.tools.clear();
-        self.ask().await
+        let tools = std::mem::take(&mut self.request.tools);
+        let reply = self.ask().await;
+        self.request.tools = tools;
+        reply
     }
 
     /// Carries a reply's tool calls out, all at once, and tells the model what came of them.

@@ -131,6 +131,8 @@ pub struct ActivityCx {
     pub idempotency_key: Option<String>,
     /// 1 for the first try.
     pub attempt: u32,
+    /// A budget holds what one answer may cost: a failure that may have cost ends the attempt, and the next is paid anew.
+    pub is_paid: bool,
     /// The moment this attempt began.
     pub now: Time,
     /// The moment by which it must be done (call and run bounds together).

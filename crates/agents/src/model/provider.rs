@@ -191,7 +191,7 @@ pub fn price(provider: &ProviderRef, model: Option<&str>) -> Option<Price> {
     route.hops.iter().map(hop).reduce(|a, b| Some(dearest(a?, b?)))?
 }
 
-fn price_of(provider: &Provider, model: Option<&str>) -> Option<Price> {
+pub(super) fn price_of(provider: &Provider, model: Option<&str>) -> Option<Price> {
     listed(provider, model).or_else(|| matches!(provider.kind, Kind::Offline | Kind::Scripted(_)).then(Price::default))
 }
 

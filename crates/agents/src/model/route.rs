@@ -42,13 +42,13 @@ struct Strain {
 /// How hops have fared: a matter of this process, of no run.
 static STRAIN: Mutex<BTreeMap<String, Strain>> = Mutex::new(BTreeMap::new());
 
-/// Asks one hop after the other until one answers. Once a piece of an answer was handed on, its failure is the route's:
-/// the attempt is retracted and the next one begins with whoever is not resting.
+/// Asks one hop after the other until one answers; each attempt begins one hop further. Once a piece of an answer was
+/// handed on, its failure is the route's: the attempt is retracted. Where a budget pays, so is a failure that may have cost.
 pub(super) async fn ask(route: &Route, request: &ChatRequest, cx: &ActivityCx) -> Result<ChatReply, ActivityError> {
     let mut failed = ActivityError::fatal(CLASS, "this route has no provider");
     // What hops that failed may have cost all the same.
     let mut lost = Usage::default();
-    let (began, all, hops) = (Instant::now(), left(cx), in_order(route));
+    let (began, all, hops) = (Instant::now(), left(cx), in_order(route, cx.attempt));
     for (n, hop) in hops.iter().enumerate() {
         let provider = provider::find(&hop.provider)?;
         let model = hop.model.clone().or_else(|| request.model.clone());
@@ -64,17 +64,21 @@ pub(super) async fn ask(route: &Route, request: &ChatRequest, cx: &ActivityCx) -
         note(route, hop, &answer);
         match answer {
             Ok(mut reply) => {
-                reply.usage = Usage { cost: reply.usage.cost, ..reply.usage.plus(lost) };
+                let cost = reply.usage.cost.map(|cost| cost.saturating_add(lost.cost.unwrap_or(0)));
+                reply.usage = Usage { cost, ..reply.usage.plus(lost) };
                 return Ok(reply);
             }
             Err(error) => {
                 if error.may_have_cost {
-                    let output_tokens = request.max_tokens.unwrap_or(OUTPUT_TOKENS).into();
-                    lost =
-                        lost.plus(Usage { input_tokens: bound(&request), output_tokens, estimated: true, cost: None });
+                    let (input_tokens, output_tokens) =
+                        (bound(&request), request.max_tokens.unwrap_or(OUTPUT_TOKENS).into());
+                    let cost = provider::price_of(&provider, request.model.as_deref());
+                    let cost = cost.map_or(0, |price| price.cost(input_tokens, output_tokens));
+                    let cost = Some(lost.cost.unwrap_or(0).saturating_add(cost));
+                    lost = Usage { cost, ..lost.plus(Usage { input_tokens, output_tokens, estimated: true, cost }) };
                 }
                 let has_spoken = cx.deltas.as_ref().is_some_and(|sink| sink.pushed() > 0);
-                let is_final = !error.is_retryable() || has_spoken;
+                let is_final = !error.is_retryable() || has_spoken || (cx.is_paid && error.may_have_cost);
                 failed = ActivityError { may_have_cost: failed.may_have_cost || error.may_have_cost, ..error };
                 if is_final {
                     break;
@@ -85,13 +89,16 @@ pub(super) async fn ask(route: &Route, request: &ChatRequest, cx: &ActivityCx) -
     Err(failed)
 }
 
-/// Those that are not resting first; then, if nothing else is left, the others.
-fn in_order(route: &Route) -> Vec<&Hop> {
+/// Those that are not resting, or all where all do; a later attempt begins further on.
+fn in_order(route: &Route, attempt: u32) -> Vec<&Hop> {
     let strain = STRAIN.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
     let rests = |hop: &&Hop| strain.get(&name(hop)).is_some_and(|s| s.rests_until.is_some_and(|until| until > now));
     let (resting, ready): (Vec<_>, Vec<_>) = route.hops.iter().partition(rests);
-    if ready.is_empty() { resting } else { ready }
+    let mut hops = if ready.is_empty() { resting } else { ready };
+    let ahead = usize::try_from(attempt.saturating_sub(1)).unwrap_or(0) % hops.len().max(1);
+    hops.rotate_left(ahead);
+    hops
 }
 
 fn note(route: &Route, hop: &Hop, answer: &Result<ChatReply, ActivityError>) {

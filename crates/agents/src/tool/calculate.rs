@@ -34,8 +34,10 @@ fn run(arguments: &Value) -> Result<Value, String> {
 
 /// Without the last digits of binary fractions: 0.1 + 0.2 is 0.3. Whole numbers have no point.
 fn tidy(value: f64) -> Value {
-    let rounded: f64 = format!("{value:.12e}").parse().unwrap_or(value);
-    if rounded.fract() == 0.0 && rounded.abs() < 9e15 {
+    let is_whole = |value: f64| value.fract() == 0.0 && value.abs() < 9e15;
+    // Rounding would take digits away from a large whole number.
+    let rounded: f64 = if is_whole(value) { value } else { format!("{value:.12e}").parse().unwrap_or(value) };
+    if is_whole(rounded) {
         #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
         return json!(rounded as i64);
     }
@@ -178,6 +180,7 @@ mod tests {
             ("max(1, 2, round(2.6)) + sqrt(16)", json!(7)),
             ("1_000 × 2", json!(2000)),
             ("--3", json!(3)),
+            ("1234567890123456 + 1", json!(1_234_567_890_123_457_i64)),
         ] {
             assert_eq!(calculate(text), Ok(result), "{text}");
         }

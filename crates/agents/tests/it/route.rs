@@ -148,6 +148,19 @@ async fn what_a_failed_hop_may_have_cost_is_counted_and_its_key_is_its_own() {
 }
 
 #[tokio::test]
+async fn where_a_budget_pays_each_answer_that_may_cost_is_paid_for_itself() {
+    let first = serve(|_| answer(504, "text/plain", "gateway timeout")).await;
+    let second = serve(|_| json(said("b"))).await;
+    let mut asked = route("paid", &first, &second).await;
+    asked.cx.is_paid = true;
+    let failed = asked.say("?").await.unwrap_err();
+    assert!(failed.may_have_cost && failed.is_retryable() && second.seen.lock().unwrap().is_empty(), "{failed}");
+    asked.cx.attempt = 2;
+    let reply = asked.say("?").await.unwrap();
+    assert_eq!((reply.text.as_str(), reply.usage.output_tokens), ("b", 500), "the next attempt begins one hop further");
+}
+
+#[tokio::test]
 async fn a_hostile_name_of_a_model_is_priced_at_once() {
     let server = serve(|_| json(said("x"))).await;
     let _ = route("maze", &server, &server).await;

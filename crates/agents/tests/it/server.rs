@@ -149,6 +149,7 @@ pub fn ask(name: &str, provider: Provider) -> Ask {
         outbound: Arc::new(Egress::new(policy)),
         idempotency_key: Some("run-1/ask".into()),
         attempt: 1,
+        is_paid: false,
         now: NOW,
         deadline: None,
         deltas: None,

@@ -96,6 +96,7 @@ async fn run(mut last_word: LastWord, spawn: Spawn, ports: Ports, slots: Arc<Sem
         outbound: ports.outbound,
         idempotency_key: spawn.idempotency_key,
         attempt: spawn.id.attempt,
+        is_paid: spawn.is_paid,
         now,
         deadline: bound.map(|d| now.after(d)),
         deltas: sink.clone().map(|s| s as Arc<dyn DeltaSink>),

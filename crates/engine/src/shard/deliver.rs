@@ -186,6 +186,7 @@ impl Live {
             id: AttemptId { run: self.no, epoch: self.epoch, key: (&**key).into(), attempt: call.attempt },
             request: call.request.clone(),
             idempotency_key: (call.effect != Effect::Pure).then(|| format!("{}/{key}", self.id)),
+            is_paid: call.grant.is_some(),
             deadline: self.queued.deadline,
             timeout_ms: call.timeout_ms,
             stream: self.queued.stream && call.traces == crate::cell::Traces::Agent,

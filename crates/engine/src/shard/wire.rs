@@ -96,6 +96,8 @@ pub struct Spawn {
     pub request: Request,
     /// `<run>/<step>`; absent for pure activities.
     pub idempotency_key: Option<String>,
+    /// Whether a budget pays for it.
+    pub is_paid: bool,
     /// By when.
     pub deadline: Option<Time>,
     /// How long this attempt may take.

@@ -116,14 +116,15 @@ pub async fn run(job: Job<Options>) -> Result<Ending> {
         Aggregate::First => Some(1),
         _ => options.quorum,
     };
-    let ask = async |ctx: Ctx, member: &Member| {
-        let turn = Turn { siblings: members.len() as u32, ..Turn::of(std::slice::from_ref(&job.input)) };
+    let ask = async |ctx: Ctx, (at, member): (usize, &Member)| {
+        // Those before it have their shares already.
+        let turn = Turn { siblings: (members.len() - at) as u32, ..Turn::of(std::slice::from_ref(&job.input)) };
         let work = Box::pin(async { member.turn(&ctx, turn).await.map(|said| said.message) });
         let answer = within(&ctx, options.branch_timeout_ms, work).await;
         if options.on_error == OnError::FailFast { answer.map(Ok) } else { Ok(answer) }
     };
     let enough = |done: &[Option<Result<Message>>]| wanted.is_some_and(|n| answered(done) >= n);
-    let done = job.ctx.map_until("member", members.iter().collect(), limit, ask, enough).await?;
+    let done = job.ctx.map_until("member", members.iter().enumerate().collect(), limit, ask, enough).await?;
     let came = answered(&done);
     if options.on_error == OnError::Wait || came < wanted.unwrap_or(1) {
         if let Some(why) = all_bound(&done) {

@@ -171,10 +171,12 @@ impl Chat {
 async fn notes(job: &Job<Options>, talk: &[Message]) {
     let observers: Vec<_> = job.options.observers.iter().filter_map(|name| job.team.find(name)).collect();
     let order = "You followed this discussion silently. It is over: write down what you noticed.";
-    let note = async |ctx: Ctx, member: &Member| {
-        Ok(member.turn(&ctx, Turn { said: talk, order: Some(order), ..Turn::default() }).await.ok())
+    let count = observers.len();
+    let note = async |ctx: Ctx, (at, member): (usize, &Member)| {
+        let siblings = (count - at) as u32;
+        Ok(member.turn(&ctx, Turn { said: talk, order: Some(order), siblings, ..Turn::default() }).await.ok())
     };
-    let _ = job.ctx.map("observer", observers, 4, note).await;
+    let _ = job.ctx.map("observer", observers.into_iter().enumerate().collect(), 4, note).await;
 }
 
 fn read_until(field: &Field<'_, '_>, cast: &Cast<'_>) -> Option<Value> {

@@ -144,14 +144,19 @@ async fn by_bids(ctx: &Ctx, job: &Job<Options>, floor: &Floor, open: &[String]) 
         "bid": {"type": "integer", "minimum": 0, "maximum": 10}, "reason": {"type": "string"}}});
     let order = "How much do you have to add right now, from 0 (nothing) to 10 (it cannot go on without it)? Why?";
     let members: Vec<_> = open.iter().filter_map(|name| job.team.find(name)).collect();
-    let bid = async |ctx: Ctx, member: &Member| {
-        let turn = Turn { said: &floor.talk, order: Some(order), schema: Some(&schema), ..Turn::default() };
+    let count = members.len();
+    let bid = async |ctx: Ctx, (at, member): (usize, &Member)| {
+        let siblings = (count - at) as u32;
+        let turn = Turn { said: &floor.talk, order: Some(order), schema: Some(&schema), siblings, ..Turn::default() };
         match member.turn(&ctx, turn).await {
             Err(e) if bound(&e).is_some() => Err(e),
             said => Ok(said.ok().and_then(|s| s.message.value)),
         }
     };
-    let bids = ctx.map("bid", members, 8, bid).await.map_err(|e| format!("no bids could be had ({e})"))?;
+    let bids = ctx
+        .map("bid", members.into_iter().enumerate().collect(), 8, bid)
+        .await
+        .map_err(|e| format!("no bids could be had ({e})"))?;
     let amount = |i: &usize| bids[*i].as_ref().and_then(|b| b["bid"].as_i64());
     let best = (0..bids.len()).filter(|i| amount(i).is_some()).max_by_key(|i| (amount(i), std::cmp::Reverse(*i)));
     let best = best.ok_or("nobody made a bid that could be used")?;

@@ -112,7 +112,9 @@ impl Filler<'_> {
     /// The schema with local references followed and `allOf` merged in.
     fn resolved(&self, keys: &Map<String, Value>, depth: usize) -> Map<String, Value> {
         let mut keys = keys.clone();
-        if depth > DEPTH_MAX {
+        // A part that names itself several times over would be met over and over.
+        self.values.set(self.values.get() + 1);
+        if depth > DEPTH_MAX || self.values.get() > VALUES_MAX {
             return keys;
         }
         let mut parts = Vec::new();

@@ -181,3 +181,10 @@ fn any_json() -> impl Strategy<Value = Value> {
         ]
     })
 }
+
+#[test]
+fn a_form_that_names_itself_many_times_is_filled_at_once() {
+    let parts: Vec<_> = (0..9).map(|_| json!({"$ref": "#/$defs/a"})).collect();
+    let schema = json!({"$ref": "#/$defs/a", "$defs": {"a": {"allOf": parts}}});
+    let _ = fill(&schema, &Source::new(&sentences(TICKET), TICKET));
+}
