@@ -319,6 +319,7 @@ impl<'t> Talk<'t> {
         let amounts = |answer: u64| Amounts {
             tokens: prompt(answer) + answer * times,
             cost: limits.cost.map_or(0, |_| cost(answer)),
+            purchases: 0,
         };
         let share = if self.turn.is_closing { Share::Closing } else { Share::Ordinary };
         let (want, least) = (amounts(answer), amounts(answer.min(ANSWER_TOKENS_MIN)));

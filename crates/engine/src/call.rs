@@ -322,17 +322,22 @@ fn allotment(cell: &mut Cell, key: &Key, shares: u32, own: Option<Limits>) -> Re
     }
     let limits = cell.ledger.allotment(shares, own).unwrap_or_default();
     // At least one of each bounded unit: a child without anything could only fail.
-    let least = Amounts { tokens: u64::from(limits.tokens.is_some()), cost: u64::from(limits.cost.is_some()) };
+    let one = |limit: Option<u64>| u64::from(limit.is_some());
+    // A child that buys nothing may be born when all is bought.
+    let least = Amounts { tokens: one(limits.tokens), cost: one(limits.cost), purchases: 0 };
     let want = Amounts {
         tokens: limits.tokens.unwrap_or(0).max(least.tokens),
         cost: limits.cost.unwrap_or(0).max(least.cost),
+        purchases: limits.purchases.unwrap_or(0),
     };
     match cell
         .reserve(key, Share::Ordinary, |ledger| ledger.grant(Need { want, least, share: Share::Ordinary, siblings: 1 }))
     {
-        Some(Ok(got)) => {
-            Ok(Some(Limits { tokens: limits.tokens.map(|_| got.tokens), cost: limits.cost.map(|_| got.cost) }))
-        }
+        Some(Ok(got)) => Ok(Some(Limits {
+            tokens: limits.tokens.map(|_| got.tokens),
+            cost: limits.cost.map(|_| got.cost),
+            purchases: limits.purchases.map(|_| got.purchases),
+        })),
         Some(Err(shortage)) => Err(shortage.error()),
         None => Ok(None),
     }

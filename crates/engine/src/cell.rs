@@ -178,6 +178,8 @@ pub(crate) struct Cell {
     pub terms: crate::session::Terms,
     /// Draws taken by `random` and `uuid`.
     pub draws: u64,
+    /// Labels not yet handed to the store.
+    pub labels: Vec<crate::ports::store::Label>,
     /// The run's budget.
     pub ledger: crate::ledger::Ledger,
     /// Takes a run number for a child.

@@ -65,6 +65,15 @@ impl Ctx {
         self.shared.borrow().clock
     }
 
+    /// What the run is found by from its next entry on; the same name again replaces the value.
+    pub fn label(&self, name: &'static str, value: impl Into<String>) {
+        let mut cell = self.shared.borrow_mut();
+        // What is met again was labelled then.
+        if cell.replay.is_empty() {
+            cell.labels.push(crate::ports::store::Label::new(name, value));
+        }
+    }
+
     /// What was said in the run's session before it began, oldest first, as far as its window reaches; the same on every
     /// replay. Empty for a run without a session, and for children: their parent hands them what they need.
     #[must_use]

@@ -28,32 +28,49 @@ pub struct Amounts {
     pub tokens: u64,
     /// Money, in millionths.
     pub cost: u64,
+    /// What is bought, in whole units of the operator's choice.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub purchases: u64,
+}
+
+// serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_nothing(amount: &u64) -> bool {
+    *amount == 0
 }
 
 impl Amounts {
+    fn each(self, other: Self, of: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            tokens: of(self.tokens, other.tokens),
+            cost: of(self.cost, other.cost),
+            purchases: of(self.purchases, other.purchases),
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self { tokens: self.tokens.saturating_add(other.tokens), cost: self.cost.saturating_add(other.cost) }
+        self.each(other, u64::saturating_add)
     }
 
     /// The smaller of each.
     #[must_use]
     pub fn min(self, other: Self) -> Self {
-        Self { tokens: self.tokens.min(other.tokens), cost: self.cost.min(other.cost) }
+        self.each(other, u64::min)
     }
 
     fn parts(self, n: u32) -> Self {
         let part = |amount: u64| if amount == u64::MAX { amount } else { amount / u64::from(n.max(1)) };
-        Self { tokens: part(self.tokens), cost: part(self.cost) }
+        self.each(self, |amount, _| part(amount))
     }
 
     fn max(self, other: Self) -> Self {
-        Self { tokens: self.tokens.max(other.tokens), cost: self.cost.max(other.cost) }
+        self.each(other, u64::max)
     }
 
     fn minus(self, other: Self) -> Self {
-        Self { tokens: self.tokens.saturating_sub(other.tokens), cost: self.cost.saturating_sub(other.cost) }
+        self.each(other, u64::saturating_sub)
     }
 }
 
@@ -66,6 +83,9 @@ pub struct Limits {
     /// Millionths of money.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<u64>,
+    /// What may be bought; nothing of it is kept for the closing answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purchases: Option<u64>,
 }
 
 impl Limits {
@@ -73,11 +93,16 @@ impl Limits {
     #[must_use]
     pub fn within(self, other: Self) -> Self {
         let least = |a: Option<u64>, b: Option<u64>| [a, b].into_iter().flatten().min();
-        Self { tokens: least(self.tokens, other.tokens), cost: least(self.cost, other.cost) }
+        Self {
+            tokens: least(self.tokens, other.tokens),
+            cost: least(self.cost, other.cost),
+            purchases: least(self.purchases, other.purchases),
+        }
     }
 
     fn amounts(self) -> Amounts {
-        Amounts { tokens: self.tokens.unwrap_or(u64::MAX), cost: self.cost.unwrap_or(u64::MAX) }
+        let most = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+        Amounts { tokens: most(self.tokens), cost: most(self.cost), purchases: most(self.purchases) }
     }
 }
 
@@ -132,15 +157,12 @@ impl Ledger {
         let limit = self.limits.unwrap_or_default().amounts();
         let kept = |limit: u64| if limit == u64::MAX { 0 } else { limit.div_ceil(CLOSING_PART) };
         let back = match share {
-            Share::Ordinary => Amounts { tokens: kept(limit.tokens), cost: kept(limit.cost) },
+            Share::Ordinary => Amounts { tokens: kept(limit.tokens), cost: kept(limit.cost), purchases: 0 },
             Share::Closing => Amounts::default(),
         };
         let free = limit.minus(back).minus(self.settled).minus(self.out);
         // A unit without a limit is never short.
-        Amounts {
-            tokens: if limit.tokens == u64::MAX { u64::MAX } else { free.tokens },
-            cost: if limit.cost == u64::MAX { u64::MAX } else { free.cost },
-        }
+        limit.each(free, |limit, free| if limit == u64::MAX { u64::MAX } else { free })
     }
 
     /// What is granted of `want`, or which limit leaves less than `least`.
@@ -154,7 +176,8 @@ impl Ledger {
         };
         let limits = self.limits.unwrap_or_default();
         let found = short("tokens", limits.tokens, free.tokens, least.tokens);
-        match found.or_else(|| short("cost", limits.cost, free.cost, least.cost)) {
+        let found = found.or_else(|| short("cost", limits.cost, free.cost, least.cost));
+        match found.or_else(|| short("purchases", limits.purchases, free.purchases, least.purchases)) {
             Some(shortage) => Err(shortage),
             None => Ok(granted),
         }
@@ -215,7 +238,11 @@ impl Ledger {
         let Some(limits) = self.limits else { return own };
         let free = self.free(Share::Ordinary);
         let part = |limit: Option<u64>, free: u64| limit.map(|_| free / u64::from(shares.max(1)));
-        let mine = Limits { tokens: part(limits.tokens, free.tokens), cost: part(limits.cost, free.cost) };
+        let mine = Limits {
+            tokens: part(limits.tokens, free.tokens),
+            cost: part(limits.cost, free.cost),
+            purchases: part(limits.purchases, free.purchases),
+        };
         Some(own.map_or(mine, |own| own.within(mine)))
     }
 }
@@ -357,7 +384,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn tokens(n: u64) -> Amounts {
-        Amounts { tokens: n, cost: 0 }
+        Amounts { tokens: n, cost: 0, ..Amounts::default() }
     }
 
     fn granted(ledger: &Ledger, want: Amounts, least: Amounts, share: Share) -> Result<Amounts, Shortage> {
@@ -370,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_tenth_is_kept_for_the_closing_answer_and_a_refusal_says_what_was_left() {
-        let mut ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None }));
+        let mut ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None, purchases: None }));
         assert_eq!(granted(&ledger, tokens(500), tokens(10), Share::Ordinary), Ok(tokens(90)));
         ledger.hold("a".into(), held(85));
         let refused = granted(&ledger, tokens(50), tokens(10), Share::Ordinary).unwrap_err();
@@ -382,20 +409,20 @@ mod tests {
 
     #[test]
     fn an_overdraft_blocks_and_money_is_bounded_too() {
-        let mut ledger = Ledger::new(Some(Limits { tokens: None, cost: Some(10) }));
-        let ask = Amounts { tokens: 1_000_000, cost: 3 };
+        let mut ledger = Ledger::new(Some(Limits { tokens: None, cost: Some(10), purchases: None }));
+        let ask = Amounts { tokens: 1_000_000, cost: 3, ..Amounts::default() };
         ledger.hold(
             "a".into(),
             Reserved { amounts: granted(&ledger, ask, ask, Share::Ordinary).unwrap(), share: Share::Ordinary },
         );
-        ledger.settle("a", Amounts { tokens: 1, cost: 50 }, true);
+        ledger.settle("a", Amounts { tokens: 1, cost: 50, ..Amounts::default() }, true);
         assert_eq!(granted(&ledger, ask, ask, Share::Closing).unwrap_err().left, 0);
-        assert_eq!(ledger.spent(), Amounts { tokens: 1, cost: 50 });
+        assert_eq!(ledger.spent(), Amounts { tokens: 1, cost: 50, ..Amounts::default() });
     }
 
     #[test]
     fn an_attempt_that_may_have_cost_is_booked_before_the_next() {
-        let mut ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None }));
+        let mut ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None, purchases: None }));
         ledger.hold("a".into(), held(40));
         assert_eq!((ledger.book("a"), ledger.settled), (Ok(()), tokens(40)));
         assert_eq!(ledger.book("a").unwrap_err().left, 10, "a third attempt has no room");
@@ -405,7 +432,7 @@ mod tests {
 
     #[test]
     fn siblings_take_their_part_each() {
-        let ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None }));
+        let ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None, purchases: None }));
         let need = Need { want: tokens(80), least: tokens(10), siblings: 3, ..Need::default() };
         assert_eq!(ledger.grant(need), Ok(tokens(30)));
         assert_eq!(ledger.grant(Need { least: tokens(40), ..need }), Ok(tokens(40)), "unless that is too little");
@@ -413,10 +440,10 @@ mod tests {
 
     #[test]
     fn children_share_what_is_free() {
-        let mut ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None }));
+        let mut ledger = Ledger::new(Some(Limits { tokens: Some(100), cost: None, purchases: None }));
         ledger.hold("a".into(), held(30));
-        assert_eq!(ledger.allotment(2, None), Some(Limits { tokens: Some(30), cost: None }));
-        let own = Limits { tokens: Some(7), cost: Some(5) };
+        assert_eq!(ledger.allotment(2, None), Some(Limits { tokens: Some(30), cost: None, purchases: None }));
+        let own = Limits { tokens: Some(7), cost: Some(5), purchases: None };
         assert_eq!(ledger.allotment(1, Some(own)), Some(own));
         assert_eq!(Ledger::new(None).allotment(1, None), None);
     }
@@ -426,7 +453,7 @@ mod tests {
         fn what_is_held_and_spent_never_passes_the_limit(
             limit in 0u64..1_000, steps in proptest::collection::vec((0u64..200, 0u64..200, 0u64..200, any::<bool>()), 0..60),
         ) {
-            let mut ledger = Ledger::new(Some(Limits { tokens: Some(limit), cost: None }));
+            let mut ledger = Ledger::new(Some(Limits { tokens: Some(limit), cost: None, purchases: None }));
             let mut open: Vec<(Key, u64)> = Vec::new();
             for (i, (want, least, spent, settles)) in steps.into_iter().enumerate() {
                 if settles && let Some((key, held)) = open.pop() {

@@ -187,6 +187,8 @@ pub struct Submit {
     pub stream: bool,
     /// The most that the run and its children may spend.
     pub budget: Option<crate::ledger::Limits>,
+    /// What it is found by from its birth on.
+    pub labels: Vec<crate::ports::store::Label>,
 }
 
 impl Submit {
@@ -206,6 +208,7 @@ impl Submit {
             traceparent: None,
             stream: false,
             budget: None,
+            labels: Vec::new(),
         }
     }
 }

@@ -41,7 +41,11 @@ impl Activity for Chat {
 
     fn spent(output: &ChatReply) -> Option<Amounts> {
         let Usage { input_tokens, output_tokens, cost, .. } = output.usage;
-        Some(Amounts { tokens: input_tokens.saturating_add(output_tokens), cost: cost.unwrap_or(0) })
+        Some(Amounts {
+            tokens: input_tokens.saturating_add(output_tokens),
+            cost: cost.unwrap_or(0),
+            ..Amounts::default()
+        })
     }
 
     fn strip(output: &mut ChatReply) {

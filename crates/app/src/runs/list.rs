@@ -53,6 +53,7 @@ impl App {
             status: query.status,
             workflow: query.workflow,
             asking: false,
+            labels: Vec::new(),
             before,
             // One more, to know whether another page follows.
             limit: limit + 1,

@@ -8,6 +8,7 @@ use crate::ports::store::{
 use crate::run::{Once, Owner, RunId, RunNo, Status, Time};
 use crate::session::{SessionNo, SessionRow, TurnRow};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +26,7 @@ pub struct Disk {
     sessions: Sessions,
     /// Open approvals, of runs that have any.
     asks: BTreeMap<RunNo, u32>,
+    labels: BTreeMap<(RunNo, Cow<'static, str>), String>,
     run_last: i64,
     arrivals: u64,
 }
@@ -166,6 +168,9 @@ impl Disk {
             self.asks.insert(run, asks);
         }
         self.asks.retain(|_, asks| *asks > 0);
+        for (run, label) in transition.labels {
+            self.labels.insert((run, label.name), label.value);
+        }
         for item in transition.inbox_put {
             if let Err(refusal) = self.put(item)
                 && lone_put
@@ -307,6 +312,7 @@ impl Disk {
         let runs = &self.runs;
         self.sessions.pruned(run, |run| runs.get(&run).is_some_and(|r| r.status.is_open()));
         self.asks.remove(&run);
+        self.labels.retain(|(r, _), _| *r != run);
         self.inbox.retain(|(r, _), _| *r != run);
         self.once.retain(|_, (r, ..)| *r != run);
         self.blob_refs.retain(|(r, _)| *r != run);
@@ -393,6 +399,7 @@ impl Store for MemoryStore {
                     && query.workflow.as_ref().is_none_or(|w| *w == r.workflow)
                     && query.before.is_none_or(|b| r.run < b)
                     && (!query.asking || d.asks.contains_key(&r.run))
+                    && query.labels.iter().all(|l| d.labels.get(&(r.run, l.name.clone())) == Some(&l.value))
             };
             Ok(d.runs.values().rev().filter(fits).take(query.limit as usize).cloned().collect())
         })

@@ -126,6 +126,24 @@ pub struct Transition {
     pub session_drop: Option<SessionNo>,
     /// How many approvals a run waits for, where that number changed; covered by the fences of this transition's appends.
     pub asks: Vec<(RunNo, u32)>,
+    /// What runs are found by; the same name of a run again replaces its value. Covered by the fences of the appends.
+    pub labels: Vec<(RunNo, Label)>,
+}
+
+/// A name and a value that a run is found by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Label {
+    /// One of few.
+    pub name: std::borrow::Cow<'static, str>,
+    /// Any text.
+    pub value: String,
+}
+
+impl Label {
+    /// A label.
+    pub fn new(name: impl Into<std::borrow::Cow<'static, str>>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into() }
+    }
 }
 
 /// A turn to be written.
@@ -263,6 +281,8 @@ pub struct ListRuns {
     pub workflow: Option<String>,
     /// Only those that wait for an approval.
     pub asking: bool,
+    /// Only those with all of these labels.
+    pub labels: Vec<Label>,
     /// Only older than this run.
     pub before: Option<RunNo>,
     /// Most rows.

@@ -3,7 +3,7 @@
 use crate::journal::body::{Parent, Queued};
 use crate::journal::encode_row;
 use crate::journal::frame::{BODY_INLINE_BYTES_MAX, Body};
-use crate::ports::store::{Append, Birth, Blob, Fence, InboxItem, Receipt, Refusal, Stand, Transition, Turn};
+use crate::ports::store::{Append, Birth, Blob, Fence, InboxItem, Label, Receipt, Refusal, Stand, Transition, Turn};
 use crate::run::{Once, RunId, RunNo, Status, Time};
 use crate::session::{OnBusy, Terms};
 use crate::shard::gate::Gate;
@@ -211,7 +211,7 @@ impl Core {
             replaces: if submit.terms.on_busy == OnBusy::Rollback { ahead.clone() } else { Vec::new() },
             budget: submit.budget,
         });
-        let mut live = Live::born(&self.env, run, queued, submit.once);
+        let mut live = Live::born(&self.env, run, queued, submit.once, submit.labels);
         for run in ahead {
             live.cancel_run(run, "a later run of its session took its place");
         }
@@ -347,9 +347,10 @@ pub(crate) struct Unborn<'a> {
 
 impl Live {
     /// A new run with its first entries written.
-    fn born(env: &Env, run: RunNo, queued: Rc<Queued>, once: Option<Once>) -> Self {
+    fn born(env: &Env, run: RunNo, queued: Rc<Queued>, once: Option<Once>, labels: Vec<Label>) -> Self {
         let gate = Gate::new(0, env.options.broken_gate);
         let mut live = Self::new(run, Rc::clone(&queued), env.now, Rc::clone(&env.numbers), gate);
+        live.shared.borrow_mut().labels = labels;
         live.push(Kind::RunQueued, "", cell::json(&*queued));
         live.stand = Some(Stand { status: Status::Running, due_at: None, ended_at: None });
         live.fence = NextFence::Birth(Box::new(Birth {
@@ -391,7 +392,7 @@ impl Live {
             replaces: Vec::new(),
             budget,
         });
-        let mut child = Self::born(env, run, queued, None);
+        let mut child = Self::born(env, run, queued, None, Vec::new());
         child.born_by = Some(self.no);
         child
     }
@@ -444,6 +445,7 @@ impl Live {
 impl Live {
     /// What a row brings along: the session's turn, and how many approvals are open now.
     fn write_standing(&mut self, now: Time, transition: &mut Transition) {
+        transition.labels.extend(self.shared.borrow_mut().labels.drain(..).map(|label| (self.no, label)));
         let status = self.stand.map(|stand| stand.status);
         // Only whole turns: a run that did not complete adds none. Children are part of their root's turn.
         if status == Some(Status::Completed) && self.queued.session_id.is_some() && self.queued.parent.is_none() {

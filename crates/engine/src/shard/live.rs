@@ -130,6 +130,7 @@ impl Live {
             draws: 0,
             terms: queued.terms,
             history: Rc::from([]),
+            labels: Vec::new(),
             ledger: crate::ledger::Ledger::new(queued.budget),
             numbers,
         };

@@ -32,7 +32,7 @@ impl Activity for Paid {
 }
 
 fn tokens(tokens: u64) -> Amounts {
-    Amounts { tokens, cost: 0 }
+    Amounts { tokens, ..Amounts::default() }
 }
 
 async fn pay(ctx: &Ctx, share: Share) -> Result<u64> {
@@ -123,7 +123,7 @@ fn billed(world: &World, is_broken: bool) -> u64 {
 }
 
 fn play(workflow: &str, seed: u64, limit: u64, n: u32, faults: Faults, crash_at: Option<u64>) -> (Report, u64) {
-    let budget = Some(Limits { tokens: Some(limit), cost: None });
+    let budget = Some(Limits { tokens: Some(limit), cost: None, purchases: None });
     let submit = Submit { budget, ..Submit::new(workflow, Bytes::from(n.to_string())) };
     let core = CoreOptions { abnormal_max: 1_000, ..CoreOptions::default() };
     let story = Story { seed, runs: vec![submit], faults, crash_at, core };

@@ -228,7 +228,7 @@ async fn waits_for_a_child(ctx: Ctx, _: Value) -> Result<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blocked_run_can_be_cancelled_and_its_child_stops_with_it() {
     let (engine, ports) = engine(registry().with("parent", 1, waits_for_a_child)).await;
-    let budget = Some(Limits { tokens: Some(1_000), cost: None });
+    let budget = Some(Limits { tokens: Some(1_000), cost: None, purchases: None });
     let submit = Submit { budget, ..submit("parent", &json!(null)) };
     let run = engine.submit(submit).await.unwrap().run;
     until(&engine, run, Kind::ChildStarted).await;

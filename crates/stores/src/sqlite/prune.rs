@@ -42,7 +42,7 @@ pub(super) fn remove(db: &Connection, runs: &[RunNo]) -> Result<u64> {
         removed +=
             db.prepare_cached("DELETE FROM runs WHERE run = ?1 AND status BETWEEN 3 AND 6")?.execute([run.0])? as u64;
         let gone = "SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM runs WHERE run = ?1)";
-        for table in ["journal", "inbox", "once"] {
+        for table in ["journal", "inbox", "once", "labels"] {
             db.prepare_cached(&format!("DELETE FROM {table} WHERE run IN ({gone})"))?.execute([run.0])?;
         }
         db.prepare_cached(&format!(

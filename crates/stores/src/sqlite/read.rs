@@ -8,6 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow, params, par
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
+#[cfg(test)]
+use tutti_engine::ports::store::Label;
 use tutti_engine::ports::store::{InboxItem, ListRuns, OpenRun, Row, RunRow, StoreError, StoreStats};
 use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
 
@@ -54,7 +56,7 @@ impl Readers {
 
 /// `CROSS` keeps SQLite from starting at the other end.
 pub(super) const RUN: &str =
-    "SELECT run, id, names.text, version, tenant, user, priority, parent, session, status, due_at, ended_at
+    "SELECT runs.run, id, names.text, version, tenant, user, priority, parent, session, status, due_at, ended_at
     FROM runs CROSS JOIN names ON names.name = runs.workflow CROSS JOIN owners USING(owner) WHERE ";
 
 pub(super) fn run_row(r: &SqlRow<'_>) -> Result<RunRow> {
@@ -158,8 +160,26 @@ pub(super) fn next_due(db: &Connection, now: Time) -> Result<Option<Time>> {
 
 /// The question's text and values; `None` when it names a word that no run has.
 fn list_sql(db: &Connection, query: &ListRuns) -> Result<Option<(String, Vec<Value>)>> {
-    let mut sql = format!("{RUN} run < ?");
-    let mut values = vec![Value::from(query.before.map_or(i64::MAX, |r| r.0))];
+    let before = query.before.map_or(i64::MAX, |r| r.0);
+    let (mut sql, mut values) = (format!("{RUN} runs.run < ?"), vec![Value::from(before)]);
+    let mut order = "runs.run";
+    for (n, label) in query.labels.iter().enumerate() {
+        let number = "SELECT name FROM names WHERE text = ?1";
+        let name: Option<i64> = db.prepare_cached(number)?.query_row([&label.name], |r| r.get(0)).optional()?;
+        let Some(name) = name else { return Ok(None) };
+        if n == 0 {
+            // The first leads, newest first; the others are looked up run by run.
+            sql = sql.replacen("FROM runs", "FROM labels AS led CROSS JOIN runs ON runs.run = led.run", 1);
+            sql.push_str(" AND led.run < ? AND led.name = ? AND led.value = ?");
+            values.push(before.into());
+            order = "led.run";
+        } else {
+            sql.push_str(
+                " AND EXISTS (SELECT 1 FROM labels AS l WHERE l.run = runs.run AND l.name = ? AND l.value = ?)",
+            );
+        }
+        values.extend([name.into(), label.value.clone().into()]);
+    }
     let mut only = |condition: &str, value: Value| {
         sql.push_str(" AND ");
         sql.push_str(condition);
@@ -188,11 +208,14 @@ fn list_sql(db: &Connection, query: &ListRuns) -> Result<Option<(String, Vec<Val
         Some(status) => only("status <> 3 AND status = ?", i64::from(status.code()).into()),
         None => {}
     }
-    if query.asking {
+    if query.asking && query.labels.is_empty() {
         // The few that wait for a person, instead of all runs from the newest on.
-        sql = sql.replacen("FROM runs", "FROM runs INDEXED BY runs_asks", 1) + " AND asks > 0";
+        sql = sql.replacen("FROM runs", "FROM runs INDEXED BY runs_asks", 1);
     }
-    sql.push_str(" ORDER BY run DESC LIMIT ?");
+    if query.asking {
+        sql.push_str(" AND asks > 0");
+    }
+    sql.push_str(&format!(" ORDER BY {order} DESC LIMIT ?"));
     values.push(i64::from(query.limit).into());
     Ok(Some((sql, values)))
 }
@@ -267,7 +290,10 @@ mod tests {
 
         let mine = ListRuns { tenant: Some("t".into()), user: Some("u".into()), limit: 9, ..ListRuns::default() };
         let failed = ListRuns { status: Some(Status::Failed), limit: 9, ..ListRuns::default() };
-        for (query, index) in [(mine, "runs_owner (owner=?"), (failed, "runs_status (status=?")] {
+        let labels = vec![Label::new("w", "a"), Label::new("w", "b")];
+        let labelled = ListRuns { labels, tenant: Some("t".into()), limit: 9, ..ListRuns::default() };
+        let by_label = "labels_value (name=? AND value=? AND run<?)";
+        for (query, index) in [(mine, "runs_owner (owner=?"), (failed, "runs_status (status=?"), (labelled, by_label)] {
             let (sql, values) = list_sql(&db, &query).unwrap().unwrap();
             let plan = plan(&db, &sql, params_from_iter(values));
             assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");

@@ -53,7 +53,7 @@ impl Interned {
 
 /// Applies a transition, or refuses it without a trace. An error is the store's, and ends the whole transaction.
 pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Interned) -> Result<Receipt> {
-    let Transition { appends, inbox_put, inbox_done, turns, voids, session_drop, asks } = transition;
+    let Transition { appends, inbox_put, inbox_done, turns, voids, session_drop, asks, labels } = transition;
     let lone_put = appends.is_empty() && inbox_done.is_empty() && session_drop.is_none() && inbox_put.len() == 1;
     if let Some(session) = session_drop
         && !sessions::is_there(db, session)?
@@ -98,6 +98,12 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
     }
     for (run, asks) in asks {
         db.prepare_cached("UPDATE runs SET asks = ?2 WHERE run = ?1")?.execute(params![run.0, asks])?;
+    }
+    for (run, label) in labels {
+        let insert =
+            "INSERT INTO labels(run, name, value) VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value";
+        let name = interned.name(db, &label.name)?;
+        db.prepare_cached(insert)?.execute(params![run.0, name, label.value])?;
     }
     for item in inbox_put {
         let refusal = put(db, &item)?;

@@ -347,7 +347,7 @@ fn read_budget(field: &Field<'_, '_>, _: &Cast<'_>) -> Option<Value> {
 pub fn read_limits(field: &Field<'_, '_>) -> Option<Limits> {
     let form = field.form()?;
     let amount = |name| form.field(name).integer(1, i64::MAX).and_then(|n| u64::try_from(n).ok());
-    let limits = Limits { tokens: amount("tokens"), cost: amount("cost") };
+    let limits = Limits { tokens: amount("tokens"), cost: amount("cost"), purchases: None };
     form.no_others();
     if !form.field("tokens").is_present() && !form.field("cost").is_present() {
         field.fail("budget must bound tokens, cost, or both");

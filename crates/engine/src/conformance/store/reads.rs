@@ -110,6 +110,7 @@ async fn a_list_is_filtered(trial: Trial) {
         before: Some(RunNo(12)),
         limit: 5,
         asking: false,
+        labels: Vec::new(),
     };
     assert_eq!(trial.listed(every).await, [6]);
 }

@@ -3,7 +3,7 @@
 use super::topic;
 use super::trial::{NOW, Trial, WAITING, after, all, birth, birth_with, ended, item, put, rows, standing};
 use crate::ports::store::{
-    Append, Birth, ListRuns, ListSessions, ListTurns, Prune, Receipt, Refusal, Transition, Turn,
+    Append, Birth, Label, ListRuns, ListSessions, ListTurns, Prune, Receipt, Refusal, Transition, Turn,
 };
 use crate::run::{Owner, RunNo, Status, Time};
 use crate::session::{SessionNo, SessionRow};
@@ -25,6 +25,7 @@ topic! { "sessions":
     a_late_end_does_not_revive_a_session,
     pruning_takes_turns_along,
     approvals_are_found,
+    labels_find_runs,
 }
 
 fn in_session(run: i64, id: &str) -> Append {
@@ -239,6 +240,35 @@ async fn pruning_takes_turns_along(trial: Trial) {
     assert_eq!(turns(&trial, every(1)).await, [(4, 4)], "numbers are not used again");
     assert_eq!(trial.prune(old(NOW + 9)).await, 1);
     assert_eq!(session(&trial, "s").await, None, "nothing of it is left");
+}
+
+async fn labels_find_runs(trial: Trial) {
+    for run in 1..=4 {
+        trial.write(birth(run)).await;
+    }
+    let label = |run, value: &str| (RunNo(run), Label::new("colour", value));
+    let add = |run, labels: Vec<(RunNo, Label)>| Transition { labels, ..rows([after(run, 1, 4, 4, 1)]) };
+    for (run, value) in [(1, "red"), (2, "blue"), (3, "red"), (4, "red")] {
+        let size = (RunNo(run), Label::new("size", if run == 3 { "small" } else { "large" }));
+        committed(&trial, add(run, vec![label(run, value), size])).await;
+    }
+    let by = |labels: &[(&'static str, &str)]| {
+        let labels = labels.iter().map(|(name, value)| Label::new(*name, *value)).collect();
+        ListRuns { labels, ..all() }
+    };
+    assert_eq!(trial.listed(by(&[("colour", "red")])).await, [4, 3, 1]);
+    assert_eq!(trial.listed(by(&[("colour", "red"), ("size", "large")])).await, [4, 1]);
+    assert_eq!(trial.listed(ListRuns { before: Some(RunNo(4)), limit: 1, ..by(&[("colour", "red")]) }).await, [3]);
+    assert_eq!(trial.listed(ListRuns { tenant: Some("other".into()), ..by(&[("colour", "red")]) }).await, [0; 0]);
+    for unknown in [[("colour", "green")], [("shape", "red")]] {
+        assert!(trial.listed(by(&unknown)).await.is_empty());
+    }
+    let changed = Transition { labels: vec![label(4, "blue")], ..rows([after(4, 4, 5, 5, 1)]) };
+    committed(&trial, changed).await;
+    assert_eq!(trial.listed(by(&[("colour", "blue")])).await, [4, 2], "the same name again replaces the value");
+    let refused = Transition { labels: vec![label(2, "red")], ..rows([after(2, 1, 4, 4, 9)]) };
+    assert!(matches!(trial.send(refused).await, Receipt::Refused(_)));
+    assert_eq!(trial.listed(by(&[("colour", "red")])).await, [3, 1]);
 }
 
 async fn approvals_are_found(trial: Trial) {
