@@ -2,20 +2,16 @@
 
 use crate::model::{ChatReply, Finish, Usage};
 use crate::srv;
+use crate::upstream::{BODY_BYTES_MAX, excerpt, left, retry_after, usual_headers};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::time::Duration;
 use tutti_engine::activity::{Activity, ActivityCx, ActivityError, Effect, Next};
 use tutti_engine::ports::outbound::{OutError, OutRequest};
 
 /// The contract's class of an agent's failure.
 const CLASS: &str = "AgentError";
-/// The longest silence where nobody sets a bound.
-const IDLE_MAX: Duration = Duration::from_secs(300);
-/// Most bytes of an answer.
-const BODY_BYTES_MAX: usize = 1 << 20;
 /// Fields under which services give their answer, in this order.
 const TEXT_FIELDS: [&str; 4] = ["text", "answer", "response", "content"];
 
@@ -59,17 +55,19 @@ impl Activity for AskHttp {
             }
         };
         let body: bytes::Bytes = serde_json::to_vec(&body).unwrap_or_default().into();
-        let request = |url: String| -> Result<OutRequest, ActivityError> {
+        let request = |url: String| {
             let idle = left(&cx);
-            let (headers, body) = (headers(&cx)?, body.clone());
-            Ok(OutRequest { method: Method::POST, url, headers, body, idle, body_bytes_max: BODY_BYTES_MAX })
+            let (mut headers, body) = (HeaderMap::with_capacity(4), body.clone());
+            headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/plain;q=0.5"));
+            usual_headers(&cx, &mut headers);
+            OutRequest { method: Method::POST, url, headers, body, idle, body_bytes_max: BODY_BYTES_MAX }
         };
         let unknown =
             |why: String| ActivityError::retry(CLASS, format!("agent {:?} cannot be found: {why}", self.agent));
         let mut places = srv::endpoints(&self.endpoint).await.map_err(unknown)?.into_iter().peekable();
         let mut response = loop {
             let Some(url) = places.next() else { return Err(unknown("its name stands for no address".into())) };
-            match cx.outbound.send(request(url)?).await {
+            match cx.outbound.send(request(url)).await {
                 Ok(response) => break response,
                 // Nothing was sent there: the next place may do.
                 Err(OutError::Connect { .. }) if places.peek().is_some() => {}
@@ -100,12 +98,11 @@ impl Activity for AskHttp {
 
 impl AskHttp {
     fn status(&self, status: u16, headers: &HeaderMap, body: &str) -> ActivityError {
-        let seconds = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse::<u64>().ok());
         let next = match status {
-            408 | 429 | 500..=599 => Next::Retry { after_ms: seconds.map(|s| s.min(600).saturating_mul(1_000)) },
+            408 | 429 | 500..=599 => Next::Retry { after_ms: retry_after(headers) },
             _ => Next::Never,
         };
-        let said: String = body.chars().filter(|c| !c.is_control()).take(200).collect();
+        let said = excerpt(body.as_bytes());
         let message = format!("agent {:?} answered {status}: {said}", self.agent);
         ActivityError { class: CLASS.into(), message, next, may_have_cost: false }
     }
@@ -140,24 +137,4 @@ impl AskHttp {
             ActivityError::fatal(CLASS, message)
         })
     }
-}
-
-/// What is left of the call's time: a setting of the process, which may change while a run lives, so it is no argument.
-fn left(cx: &ActivityCx) -> Duration {
-    let left = cx.deadline.map(|at| Duration::from_millis(u64::try_from(at.0 - cx.now.0).unwrap_or(0)));
-    left.unwrap_or(IDLE_MAX).min(IDLE_MAX)
-}
-
-fn headers(cx: &ActivityCx) -> Result<HeaderMap, ActivityError> {
-    let mut headers = HeaderMap::with_capacity(4);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/plain;q=0.5"));
-    let carried = [("idempotency-key", &cx.idempotency_key), ("traceparent", &cx.traceparent)];
-    for (name, value) in carried {
-        let Some(value) = value else { continue };
-        let value = HeaderValue::from_str(value)
-            .map_err(|_| ActivityError::fatal("InternalError", format!("the header {name} cannot be sent")))?;
-        headers.insert(name, value);
-    }
-    Ok(headers)
 }

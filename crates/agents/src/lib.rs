@@ -5,15 +5,19 @@
 
 pub mod agent;
 mod book;
+pub mod breaker;
 pub mod card;
 pub mod egress;
 pub mod form;
 pub mod http_agent;
+pub mod knowledge;
 pub mod model;
 pub mod person;
 mod reasoning;
 pub mod srv;
 pub mod team;
+pub mod ticket_agents;
 pub mod tool;
 pub mod turn;
+mod upstream;
 pub mod yaml;

@@ -8,20 +8,20 @@ use sha2::{Digest, Sha256};
 /// How deep a request may nest.
 pub const DEPTH_MAX: usize = 64;
 
-/// Reads a request's body. An empty one is `null`.
+/// Reads a request's body, and what must not stand in its texts. An empty body is `null`.
 ///
 /// # Errors
 /// `BadRequest` for bytes that are not UTF-8; else a validation failure that says where.
-pub fn read(bytes: &[u8]) -> Result<Value, Failure> {
+pub fn read(bytes: &[u8]) -> Result<(Value, Vec<FieldError>), Failure> {
     let text = std::str::from_utf8(bytes)
         .map_err(|e| Failure::new(Class::BadRequest, format!("the body is not UTF-8 (at byte {})", e.valid_up_to())))?;
     if text.is_empty() {
-        return Ok(Value::Null);
+        return Ok((Value::Null, Vec::new()));
     }
     let value = serde_json::from_str(text).map_err(|e| Failure::invalid(vec![syntax(text, &e)]))?;
     let mut wrong = Vec::new();
     screen(&value, &mut vec!["body".into()], &mut wrong);
-    if wrong.is_empty() { Ok(value) } else { Err(Failure::invalid(wrong)) }
+    if wrong.iter().any(|error| error.msg == too_deep()) { Err(Failure::invalid(wrong)) } else { Ok((value, wrong)) }
 }
 
 fn syntax(text: &str, error: &serde_json::Error) -> FieldError {
@@ -150,7 +150,10 @@ mod tests {
     use serde_json::json;
 
     fn wrong(bytes: &[u8]) -> Value {
-        let failure = read(bytes).unwrap_err();
+        let failure = match read(bytes) {
+            Ok((_, wrong)) => Failure::invalid(wrong),
+            Err(failure) => failure,
+        };
         json!({"class": failure.class.as_str(), "detail": failure.fields, "message": failure.message})
     }
 
@@ -160,7 +163,7 @@ mod tests {
         assert_eq!(found["detail"][0]["type"], "value_error.jsondecode");
         assert_eq!(found["detail"][0]["loc"], json!(["body", 15]), "{found}");
         assert_eq!(wrong(b"\xff\xfe")["class"], "BadRequest");
-        assert_eq!(read(b"").unwrap(), Value::Null);
+        assert_eq!(read(b"").unwrap().0, Value::Null);
     }
 
     #[test]

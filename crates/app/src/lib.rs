@@ -18,6 +18,7 @@ pub mod runs;
 pub mod sessions;
 mod stamp;
 mod start;
+pub mod tickets;
 
 pub use caller::{Caller, Role, Roles};
 pub use failure::{Class, Failure};
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tutti_agents::agent::AgentBook;
+use tutti_agents::ticket_agents::Stage;
 use tutti_engine::driver::Engine;
 use tutti_engine::session::Window;
 use tutti_workflows::patterns::Setting;
@@ -46,6 +48,8 @@ pub struct Options {
     pub orchestrate_wait: Duration,
     /// The version shown in `/health`.
     pub version: &'static str,
+    /// Ticket agents that are services, by stage; the others are built in.
+    pub ticket_services: BTreeMap<Stage, String>,
     /// How each outside part is set: `llm` → `configured`, `default` or `absent`.
     pub configuration: BTreeMap<String, String>,
 }
@@ -58,6 +62,7 @@ impl Default for Options {
             window: Window::default(),
             orchestrate_wait: Duration::from_secs(120),
             version: env!("CARGO_PKG_VERSION"),
+            ticket_services: BTreeMap::new(),
             configuration: BTreeMap::new(),
         }
     }

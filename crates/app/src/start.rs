@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tutti_agents::form::Form;
 use tutti_engine::Limits;
+use tutti_engine::ports::store::Label;
 use tutti_engine::run::{Once, RunNo, Submit};
 use tutti_engine::session::{OnBusy, Terms, Window};
 use tutti_workflows::patterns::{Checked, find};
@@ -90,6 +91,7 @@ impl App {
             traceparent: caller.traceparent.clone(),
             stream: ask.stream,
             budget: ask.budget,
+            labels: ask.labels,
             ..Submit::new(ask.workflow, ask.input)
         };
         Ok(Prepared { submit, version })
@@ -111,6 +113,7 @@ pub(crate) struct Ask {
     pub schedule_at: Option<Stamp>,
     pub stream: bool,
     pub budget: Option<Limits>,
+    pub labels: Vec<Label>,
     pub unconfigured: Vec<String>,
 }
 
@@ -126,6 +129,7 @@ impl Ask {
             schedule_at: None,
             stream: false,
             budget: None,
+            labels: Vec::new(),
             unconfigured: Vec::new(),
         }
     }

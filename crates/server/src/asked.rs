@@ -73,7 +73,10 @@ impl Asked {
         let Some(body) = self.body.take() else { return Ok(Value::Null) };
         let bytes = body::read(&self.parts.headers, body, &shared.options).await?;
         match json::read(&bytes) {
-            Ok(value) => Ok(value),
+            Ok((value, wrong)) => {
+                self.wrong.extend(wrong);
+                Ok(value)
+            }
             Err(failure) => self.settle(Err(failure)),
         }
     }

@@ -80,6 +80,16 @@ impl Param {
     }
 
     pub const RUN: Self = Self::new("path", "id", "The run's id.", || json!({"type": "string", "format": "uuid"}));
+    pub const TICKET: Self =
+        Self::new("path", "id", "The ticket's id.", || json!({"type": "string", "format": "uuid"}));
+    pub const TICKET_STATUS: Self = Self::new(
+        "query",
+        "status",
+        "Only tickets with this status.",
+        || json!({"type": "string", "enum": tutti_app::tickets::STATUSES}),
+    );
+    pub const CUSTOMER: Self =
+        Self::new("query", "customer_id", "Only this customer's tickets.", || json!({"type": "string"}));
     pub const SESSION: Self =
         Self::new("path", "id", "The session's name.", || json!({"type": "string", "maxLength": 200}));
     pub const FORMAT: Self = Self::new(

@@ -3,7 +3,7 @@
 use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
-use crate::routes::{about, approvals, health, orchestrate, runs, sessions};
+use crate::routes::{about, approvals, health, orchestrate, runs, sessions, tickets};
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -54,6 +54,9 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/sessions"                Viewer   sessions::LIST           => sessions::list),
         route!(GET  "/sessions/{id}"           Viewer   sessions::GET            => sessions::get),
         route!(GET  "/sessions/{id}/context"   Viewer   sessions::CONTEXT        => sessions::context),
+        route!(GET  "/api/tickets"             Viewer   tickets::LIST            => tickets::list),
+        route!(GET  "/api/tickets/{id}"        Viewer   tickets::GET             => tickets::get),
+        route!(GET  "/api/tickets/{id}/events" Viewer   tickets::EVENTS          => tickets::events),
         route!(GET  "/v1/approvals"            Viewer   approvals::LIST          => approvals::list),
         route!(GET  "/v1/workflows"            Viewer   runs::WORKFLOWS          => runs::workflows),
         route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
@@ -63,6 +66,9 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/orchestrate"             Operator orchestrate::ORCHESTRATE => orchestrate::orchestrate),
         route!(POST "/orchestrate/stream"      Operator orchestrate::STREAM      => orchestrate::stream),
         route!(DELETE "/sessions/{id}"         Operator sessions::DELETE         => sessions::delete),
+        route!(POST "/api/tickets"             Operator tickets::CREATE          => tickets::create),
+        route!(POST "/api/tickets/{id}/resolve" Operator tickets::RESOLVE        => tickets::resolve),
+        route!(POST "/api/tickets/{id}/retry"  Operator tickets::RETRY           => tickets::retry),
         route!(POST "/v1/runs"                 Operator runs::START              => runs::start),
         route!(POST "/v1/runs/{id}/cancel"     Operator runs::CANCEL             => runs::cancel),
         route!(POST "/v1/runs/{id}/signal"     Operator runs::SIGNAL             => runs::signal),

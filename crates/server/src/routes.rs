@@ -7,6 +7,7 @@ pub mod health;
 pub mod orchestrate;
 pub mod runs;
 pub mod sessions;
+pub mod tickets;
 
 use crate::failure::Answer;
 use axum::body::Body;

@@ -15,9 +15,11 @@ pub mod model;
 pub mod patterns;
 pub mod providers;
 pub mod remote;
+pub mod research;
 pub mod sessions;
 pub mod setting;
 pub mod sources;
+pub mod tickets;
 pub mod values;
 
 use self::setting::{Concern, Setting, Use};
@@ -27,7 +29,7 @@ use std::path::Path;
 
 /// Every setting there is, by concern: the one list.
 #[must_use]
-pub fn concerns() -> [Concern; 10] {
+pub fn concerns() -> [Concern; 12] {
     [
         listen::Listen::CONCERN,
         data::Data::CONCERN,
@@ -35,6 +37,8 @@ pub fn concerns() -> [Concern; 10] {
         calls::Calls::CONCERN,
         patterns::Patterns::CONCERN,
         sessions::Sessions::CONCERN,
+        tickets::Tickets::CONCERN,
+        research::Research::CONCERN,
         limits::Limits::CONCERN,
         log::Log::CONCERN,
         remote::Remote::CONCERN,
@@ -57,6 +61,10 @@ pub struct Settings {
     pub patterns: patterns::Patterns,
     /// Defaults of sessions.
     pub sessions: sessions::Sessions,
+    /// The agents of tickets.
+    pub tickets: tickets::Tickets,
+    /// Paid research.
+    pub research: research::Research,
     /// Bounds of the process.
     pub limits: limits::Limits,
     /// Logs.
@@ -142,6 +150,8 @@ impl Loaded {
                 calls: calls::Calls::read(v)?,
                 patterns: patterns::Patterns::read(v)?,
                 sessions: sessions::Sessions::read(v)?,
+                tickets: tickets::Tickets::read(v)?,
+                research: research::Research::read(v)?,
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,
                 agents: self.agents.clone(),

@@ -25,7 +25,7 @@ use tutti_engine::memory::bus::LocalBus;
 use tutti_engine::session::Window;
 use tutti_server::ServerOptions;
 use tutti_stores::sqlite::SqliteStore;
-use tutti_workflows::{noop, patterns, recall};
+use tutti_workflows::{noop, patterns, recall, tickets};
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -113,6 +113,8 @@ fn egress(settings: &Settings) -> anyhow::Result<EgressPolicy> {
     // What an SRV name stands for shows only when it is looked up: private targets need EGRESS_ALLOW.
     configured.extend(agents.iter().map(String::as_str).filter(|url| srv::plain(url) == *url));
     configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
+    let services: Vec<String> = settings.tickets.services().into_values().collect();
+    configured.extend(services.iter().map(String::as_str));
     Ok(EgressPolicy::parse(&settings.calls.egress_allow.join(","), &configured)?)
 }
 
@@ -153,7 +155,8 @@ fn workflows(calls: &Calls, model: &Model) -> Registry {
         timeout: model.timeout * 8,
         http_timeout: calls.http_timeout,
     };
-    noop::register(patterns::register(Registry::new(), &asking))
+    let registry = noop::register(patterns::register(Registry::new(), &asking));
+    tickets::register(registry, &asking)
 }
 
 fn bounds(settings: &Settings) -> Options {
@@ -207,6 +210,7 @@ fn application(settings: &Settings, agents: AgentBook) -> tutti_app::Options {
         iterations_max: settings.patterns.iterations_max,
         window: Window { messages: settings.sessions.window_messages, tokens: settings.sessions.window_tokens },
         orchestrate_wait: settings.patterns.request_timeout,
+        ticket_services: settings.tickets.services(),
         version: env!("CARGO_PKG_VERSION"),
         configuration: BTreeMap::from([("llm".into(), llm.into()), ("store".into(), "default".into())]),
     }

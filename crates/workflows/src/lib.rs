@@ -7,3 +7,4 @@ pub mod noop;
 pub mod outcome;
 pub mod patterns;
 pub mod recall;
+pub mod tickets;

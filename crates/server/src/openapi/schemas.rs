@@ -6,7 +6,7 @@ use tutti_app::App;
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    for more in [answers(), conversations(), failures()] {
+    for more in [answers(), conversations(), tickets(), failures()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }
@@ -148,6 +148,40 @@ fn conversations() -> Value {
 }
 
 /// A page of a list.
+fn tickets() -> Value {
+    let text = |about: &str| json!({"type": "string", "minLength": 1, "description": about});
+    let priority = json!({"type": "string", "enum": ["low", "normal", "high", "urgent"]});
+    let moment = json!({"type": "object", "required": ["status", "at"], "properties": {
+        "status": {"type": "string"}, "at": time(), "agent": {"type": "string"}, "took_ms": {"type": "integer"},
+        "attempts": {"type": "integer"}, "fallback": {"type": "boolean"}}});
+    json!({
+        "TicketRequest": {
+            "type": "object", "required": ["customer_id", "subject", "body"],
+            "properties": {"customer_id": text("Whose it is."), "subject": text("What it is about."),
+                "body": text("What happened."), "priority": priority, "channel": {"type": "string"},
+                "metadata": {"type": "object"}}
+        },
+        "ResolveRequest": {
+            "type": "object", "required": ["response"],
+            "properties": {"response": text("What the customer is told."), "note": {"type": "string"}}
+        },
+        "Ticket": {
+            "type": "object",
+            "required": ["ticket_id", "run_id", "runs", "status", "history", "errors", "created_at", "updated_at"],
+            "properties": {
+                "ticket_id": uuid(), "run_id": uuid(), "runs": list(uuid()), "customer_id": {"type": "string"},
+                "subject": {"type": "string"}, "body": {"type": "string"}, "channel": {"type": "string"},
+                "metadata": {"type": "object"},
+                "status": {"type": "string", "enum": tutti_app::tickets::STATUSES}, "category": {"type": ["string", "null"]},
+                "priority": priority, "routing": {}, "sentiment": {}, "articles": {}, "decision": {},
+                "history": list(moment), "errors": list(json!({"type": "object"})),
+                "created_at": time(), "updated_at": time()
+            }
+        },
+        "TicketPage": paged("Ticket")
+    })
+}
+
 fn paged(item: &str) -> Value {
     json!({"type": "object", "required": ["items", "next_cursor"], "properties": {
         "items": {"type": "array", "items": schema(item)}, "next_cursor": {"type": ["string", "null"]}}})

@@ -84,12 +84,17 @@ pub async fn events(State(shared): State<Shared>, Id(id): Id, request: Request) 
     let mut asked = Asked::new(request);
     let after = sse::after(&mut asked);
     asked.settle(Ok(()))?;
-    match shared.app.follow(&asked.caller, &id, after).await? {
-        Following::Events(follow) => Ok(sse::response(&shared, follow, Leave::Continue)),
+    Ok(followed(&shared, shared.app.follow(&asked.caller, &id, after).await?))
+}
+
+/// The stream of a run, or the word that there is nothing more of it.
+pub(crate) fn followed(shared: &Shared, following: Following) -> Response {
+    match following {
+        Following::Events(follow) => sse::response(shared, follow, Leave::Continue),
         Following::AtEnd => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
-            Ok(response)
+            response
         }
     }
 }

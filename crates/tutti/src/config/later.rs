@@ -1,6 +1,6 @@
 //! Names that belong to surfaces and backends this version does not have yet. They are known, checked and never ignored silently.
 
-use super::form::{AnyForm, Boolean, Host, Integer, List, OneOf, Path, Seconds, Secret, Text, WebUrl};
+use super::form::{AnyForm, Boolean, Host, Integer, List, OneOf, Path, Secret, Text, WebUrl};
 use super::setting::{Concern, Setting, Use};
 
 const NO_POSTGRES: &str = "this version has no PostgreSQL store yet and would keep everything in SQLite";
@@ -11,7 +11,6 @@ const NO_TLS: &str = "this version has no TLS yet and would answer unencrypted";
 const NO_AUDIT: &str = "this version has no audit log yet and would record nothing";
 
 const PORT: &dyn AnyForm = &Integer { min: 1_u16, max: 65_535 };
-const SECONDS: &dyn AnyForm = &Seconds { min_ms: 100, max_s: 86_400 };
 
 const fn later(name: &'static str, form: &'static dyn AnyForm, about: &'static str) -> Setting {
     Setting { name, form, default: None, about, used: Use::Later }
@@ -49,19 +48,6 @@ pub const CONCERN: Concern = Concern {
         later("TRUSTED_PROXIES", &List(Text), "Networks whose X-Forwarded-* headers are believed."),
         refused("AUDIT_READS", &Boolean, NO_AUDIT, "Whether reads are in the audit log too."),
         later("METRICS_TOKEN", &Secret, "Token that may read /metrics."),
-        later("ROUTER_AGENT_URL", &WebUrl, "Service that routes tickets."),
-        later("ROUTER_AGENT_PATH", &Text, "Its path."),
-        later("KNOWLEDGE_AGENT_URL", &WebUrl, "Service that finds articles for tickets."),
-        later("KNOWLEDGE_AGENT_PATH", &Text, "Its path."),
-        later("SENTIMENT_AGENT_URL", &WebUrl, "Service that judges a ticket's mood."),
-        later("SENTIMENT_AGENT_PATH", &Text, "Its path."),
-        later("DECISION_AGENT_URL", &WebUrl, "Service that decides on tickets."),
-        later("DECISION_AGENT_PATH", &Text, "Its path."),
-        later("MARKETPLACE_URL", &WebUrl, "Where research tasks find and buy sources."),
-        later("PAYMENT_MANAGER_URL", &WebUrl, "Where research tasks get payment tokens."),
-        later("VOICE_VERIFY_URL", &WebUrl, "Who checks a voice before a payment token is asked for."),
-        later("WORKFLOW_TIMEOUT", SECONDS, "How long a research task may take."),
-        later("BUDGET_UNIT", &Text, "Unit of budgets and prices."),
         later(
             "MAX_CONCURRENT_AGENT_SESSIONS",
             &Integer { min: 1_u32, max: 1_000_000 },
