@@ -20,15 +20,13 @@ pub(crate) async fn send(scripted: Scripted) -> Response {
     }
     let body = match end {
         End::Broken if pieces.is_empty() => {
-            let mut response = Response::default();
-            response.extensions_mut().insert(Cut);
-            return response;
+            return cut();
         }
         // Until the client gives up.
         End::Silent if pieces.is_empty() => std::future::pending().await,
         End::Whole if pieces.len() == 1 => Body::from(pieces.remove(0)),
         End::Whole => Body::from_stream(sent(pieces)),
-        End::Broken => Body::from_stream(sent(pieces).chain(stream::once(cut()))),
+        End::Broken => Body::from_stream(sent(pieces).chain(stream::once(cut_body()))),
         End::Silent => Body::from_stream(sent(pieces).chain(stream::pending())),
     };
     let mut response = Response::new(body);
@@ -37,12 +35,19 @@ pub(crate) async fn send(scripted: Scripted) -> Response {
     response
 }
 
+/// A response that closes the connection instead.
+pub(crate) fn cut() -> Response {
+    let mut response = Response::default();
+    response.extensions_mut().insert(Cut);
+    response
+}
+
 fn sent(pieces: Vec<Bytes>) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send {
     stream::iter(pieces.into_iter().map(Ok))
 }
 
 /// A broken body is dropped with all that was not sent yet; the pause lets the pieces before leave first.
-async fn cut() -> io::Result<Bytes> {
+async fn cut_body() -> io::Result<Bytes> {
     tokio::task::yield_now().await;
     Err(io::Error::other(Cut))
 }

@@ -1,5 +1,6 @@
 //! Faults: what goes wrong, how often, and for whom. Flags, `POST /faults` and the request header use the same words.
 
+use crate::role::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tutti_agents::model::scripted::{Dialect, End, Response, Then};
@@ -14,6 +15,7 @@ const CUT_AFTER_MAX: usize = 100_000;
 /// What goes wrong: one thing, and a delay if wished. No `rate` and no `every` is each time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "words of a language, of which one is said")]
 pub struct Fault {
     /// Wait so many milliseconds first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +41,24 @@ pub struct Fault {
     /// Answer with JSON that stops half way.
     #[serde(skip_serializing_if = "is_off")]
     pub broken_json: bool,
+    /// Do the work, payments included, and close the connection without an answer.
+    #[serde(skip_serializing_if = "is_off")]
+    pub lose_answer: bool,
+    /// Answer with JSON of another shape.
+    #[serde(skip_serializing_if = "is_off")]
+    pub wrong_contract: bool,
+    /// The marketplace asks this instead of its price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Value>,
+    /// The marketplace asks this after it was paid, instead of giving the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_after: Option<i64>,
+    /// The marketplace asks for a payment, whatever was paid.
+    #[serde(skip_serializing_if = "is_off")]
+    pub always_402: bool,
+    /// Send the caller elsewhere (307).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<String>,
     /// In this share of the requests, above 0 and up to 1, evenly spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
@@ -48,6 +68,9 @@ pub struct Fault {
     /// Only for this model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_model: Option<String>,
+    /// Only for this part of the world.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_role: Option<Role>,
 }
 
 // serde hands over a reference.
@@ -57,12 +80,25 @@ fn is_off(on: &bool) -> bool {
 }
 
 /// What can go wrong, in the words of the fields.
-pub(crate) const KINDS: [&str; 7] =
-    ["delay_ms", "status", "hang", "drop", "cut_stream_after", "garbage", "broken_json"];
+pub(crate) const KINDS: [&str; 13] = [
+    "delay_ms",
+    "status",
+    "hang",
+    "drop",
+    "cut_stream_after",
+    "garbage",
+    "broken_json",
+    "lose_answer",
+    "wrong_contract",
+    "price",
+    "price_after",
+    "always_402",
+    "redirect",
+];
 
 impl Fault {
     /// Which of the kinds it has, in their order.
-    fn has(&self) -> [bool; 7] {
+    fn has(&self) -> [bool; 13] {
         [
             self.delay_ms.is_some(),
             self.status.is_some(),
@@ -71,6 +107,12 @@ impl Fault {
             self.cut_stream_after.is_some(),
             self.garbage,
             self.broken_json,
+            self.lose_answer,
+            self.wrong_contract,
+            self.price.is_some(),
+            self.price_after.is_some(),
+            self.always_402,
+            self.redirect.is_some(),
         ]
     }
 
@@ -107,8 +149,14 @@ impl Fault {
     }
 
     /// Whether it is for this request.
-    pub(crate) fn fits(&self, model: &str, streamed: bool) -> bool {
-        self.for_model.as_deref().is_none_or(|wanted| wanted == model) && (streamed || self.cut_stream_after.is_none())
+    pub(crate) fn fits(&self, role: Role, model: &str, streamed: bool) -> bool {
+        let is_for_market = self.price.is_some() || self.price_after.is_some() || self.always_402;
+        let is_for_services = self.lose_answer || self.wrong_contract || self.redirect.is_some();
+        self.for_role.is_none_or(|wanted| wanted == role)
+            && self.for_model.as_deref().is_none_or(|wanted| role == Role::Model && wanted == model)
+            && (streamed || self.cut_stream_after.is_none())
+            && (!is_for_market || role == Role::Market)
+            && (!is_for_services || role != Role::Model)
     }
 
     /// Whether the nth request that it fits, from 1, is one of those that go wrong.
@@ -226,7 +274,11 @@ mod tests {
     #[test]
     fn some_are_for_one_model_or_for_streams() {
         let fault = Fault { cut_stream_after: Some(2), for_model: Some("a".into()), ..Fault::default() };
-        assert!(fault.fits("a", true) && !fault.fits("b", true) && !fault.fits("a", false));
+        let fits = |role, model, streamed| fault.fits(role, model, streamed);
+        assert!(fits(Role::Model, "a", true) && !fits(Role::Model, "b", true) && !fits(Role::Model, "a", false));
+        assert!(!fits(Role::Router, "a", true), "a model's fault is no agent's");
+        let lie = Fault { price: Some(json!(-5)), ..Fault::default() };
+        assert!(lie.fits(Role::Market, "", false) && !lie.fits(Role::Pay, "", false));
         assert_eq!(serde_json::to_value(&fault).unwrap(), json!({"cut_stream_after": 2, "for_model": "a"}));
     }
 }

@@ -1,14 +1,21 @@
-//! The outside world to develop and test against, over HTTP, with faults on demand. Here: a model that speaks OpenAI's
-//! and Anthropic's dialect. Ticket agents, a marketplace and a payment manager get paths of the same port.
+//! The outside world to develop and test against, over HTTP, with faults on demand: a model that speaks OpenAI's and
+//! Anthropic's dialect, the four agents of tickets, a marketplace with a payment manager, and who checks voices.
 //!
-//! Nouns: simulator, fault, stats. Must not know: the engine's runs, stores, app, server.
+//! Nouns: simulator, role, fault, stats, books. Must not know: the engine's runs, stores, app, server.
 
 mod answer;
+pub mod companies;
 mod fault;
+mod market;
+mod role;
 mod serve;
+mod service;
 mod stats;
+mod ticket_agents;
 
+pub use companies::Company;
 pub use fault::Fault;
+pub use role::Role;
 pub use serve::serve;
 
 use axum::Router;
@@ -38,12 +45,15 @@ pub struct Options {
     pub rules: Vec<Rule>,
     /// What goes wrong from the start.
     pub faults: Vec<Fault>,
+    /// What the marketplace sells; the built-in companies if empty.
+    pub companies: Vec<Company>,
 }
 
 struct World {
     script: Script,
     faults: RwLock<Vec<Armed>>,
     stats: Stats,
+    market: market::Market,
 }
 
 /// A fault, and how many requests it fitted so far.
@@ -68,11 +78,27 @@ pub fn router(options: Options) -> Router {
         script: Script::new(options.rules).or_answer().forgetful(),
         faults: RwLock::new(armed(options.faults)),
         stats: Stats::default(),
+        market: market::Market::new(if options.companies.is_empty() {
+            companies::built_in()
+        } else {
+            options.companies
+        }),
     };
     Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/messages", post(messages))
         .route("/v1/models", get(models))
+        .route("/router/process", post(ticket_agents::router))
+        .route("/knowledge/process", post(ticket_agents::knowledge))
+        .route("/sentiment/process", post(ticket_agents::sentiment))
+        .route("/decision/process", post(ticket_agents::decision))
+        .route("/market/companies", get(market::search))
+        .route("/market/company/basic", get(market::basic))
+        .route("/market/company/detail", get(market::detail))
+        .route("/market/pay", post(market::pay))
+        .route("/market/books", get(market::books).delete(market::forget))
+        .route("/payments/token", post(market::token))
+        .route("/voice/verify", post(market::voice))
         .route("/faults", get(shown).post(set).delete(unset))
         .route("/stats", get(counted))
         .fallback(nothing)
@@ -94,35 +120,43 @@ async fn messages(State(world): State<Arc<World>>, headers: HeaderMap, body: Byt
 
 impl World {
     async fn answer(&self, dialect: Dialect, headers: &HeaderMap, body: &[u8]) -> Response {
-        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("not ASCII"));
-        let key = text("idempotency-key");
-        self.stats.asked(key);
+        let key = text(headers, "idempotency-key");
         let glimpse = match serde_json::from_slice::<Glimpse<'_>>(body) {
             Ok(glimpse) if !glimpse.messages.is_empty() => glimpse,
             Ok(_) => return refusal("messages: a list with at least one message is needed"),
             Err(e) => return refusal(&e.to_string()),
         };
-        let fault = match text(HEADER).map(fault::read_words) {
-            Some(Err(wrong)) => return refusal(&format!("{HEADER}: {wrong}")),
-            Some(Ok(fault)) => Some(fault),
-            None => self.due(&glimpse),
+        let fault = match self.asked(Role::Model, headers, &glimpse.model, glimpse.stream) {
+            Ok(fault) => fault,
+            Err(wrong) => return refusal(&wrong),
         };
         let answer = || self.script.respond_in(dialect, key, body);
         let response = match fault {
-            Some(fault) => {
-                self.stats.faulty(&fault);
-                fault.spoil(dialect, answer)
-            }
+            Some(fault) => fault.spoil(dialect, answer),
             None => answer(),
         };
         answer::send(response).await
     }
 
-    /// What goes wrong with this request: the first that is due. Each counts the requests that it fits.
-    fn due(&self, asked: &Glimpse<'_>) -> Option<Fault> {
+    /// Counts a request, and says what goes wrong with it: what its header says, or what is due.
+    fn asked(&self, role: Role, headers: &HeaderMap, model: &str, streamed: bool) -> Result<Option<Fault>, String> {
+        self.stats.asked(role, text(headers, "idempotency-key"));
+        let fault = match text(headers, HEADER).map(fault::read_words) {
+            Some(Err(wrong)) => return Err(format!("{HEADER}: {wrong}")),
+            Some(Ok(fault)) => Some(fault),
+            None => self.due(role, model, streamed),
+        };
+        if let Some(fault) = &fault {
+            self.stats.faulty(fault);
+        }
+        Ok(fault)
+    }
+
+    /// The first that is due. Each counts the requests that it fits.
+    fn due(&self, role: Role, model: &str, streamed: bool) -> Option<Fault> {
         let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
         let mut due = None;
-        for Armed { fault, met } in faults.iter().filter(|armed| armed.fault.fits(&asked.model, asked.stream)) {
+        for Armed { fault, met } in faults.iter().filter(|armed| armed.fault.fits(role, model, streamed)) {
             let n = met.fetch_add(1, Ordering::Relaxed) + 1;
             if due.is_none() && fault.is_due(n) {
                 due = Some(fault.clone());
@@ -136,8 +170,12 @@ impl World {
     }
 }
 
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or("not ASCII"))
+}
+
 /// In a shape that both dialects read.
-fn refusal(message: &str) -> Response {
+pub(crate) fn refusal(message: &str) -> Response {
     let error = json!({"type": "invalid_request_error", "message": message});
     (StatusCode::BAD_REQUEST, axum::Json(json!({"type": "error", "error": error}))).into_response()
 }
@@ -175,7 +213,10 @@ async fn counted(State(world): State<Arc<World>>) -> axum::Json<Value> {
 }
 
 async fn nothing() -> (StatusCode, &'static str) {
-    let there = "POST /v1/chat/completions, POST /v1/messages, GET /v1/models, GET|POST|DELETE /faults, GET /stats\n";
+    let there = "POST /v1/chat/completions, POST /v1/messages, GET /v1/models, \
+        POST /router|knowledge|sentiment|decision/process, GET /market/companies|company/basic|company/detail, \
+        POST /market/pay, GET|DELETE /market/books, POST /payments/token, POST /voice/verify, \
+        GET|POST|DELETE /faults, GET /stats\n";
     (StatusCode::NOT_FOUND, there)
 }
 

@@ -1,6 +1,7 @@
 //! What was asked so far, in numbers.
 
 use crate::fault::{Fault, KINDS};
+use crate::role::Role;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ const NAMED_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     requests: AtomicU64,
+    roles: [AtomicU64; Role::ALL.len()],
     faults: [AtomicU64; KINDS.len()],
     /// How often each key came.
     keys: Mutex<HashMap<Box<str>, u64>>,
@@ -22,7 +24,8 @@ pub(crate) struct Stats {
 
 impl Stats {
     /// A request came, under this key where it had one.
-    pub fn asked(&self, key: Option<&str>) {
+    pub fn asked(&self, role: Role, key: Option<&str>) {
+        self.roles[role as usize].fetch_add(1, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         let Some(key) = key else { return };
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,6 +46,9 @@ impl Stats {
         let counts = self.faults.each_ref().map(|count| count.load(Ordering::Relaxed));
         let by_fault: Map<String, Value> =
             KINDS.iter().zip(counts).filter(|(_, n)| *n > 0).map(|(kind, n)| ((*kind).to_owned(), n.into())).collect();
+        let asked = Role::ALL.into_iter().map(|role| (role, self.roles[role as usize].load(Ordering::Relaxed)));
+        let by_role: Map<String, Value> =
+            asked.filter(|(_, n)| *n > 0).map(|(role, n)| (role.as_str().to_owned(), n.into())).collect();
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let mut repeated: Vec<(&str, u64)> =
             keys.iter().filter(|(_, times)| **times > 1).map(|(key, times)| (&**key, *times)).collect();
@@ -54,6 +60,7 @@ impl Stats {
             "requests": self.requests.load(Ordering::Relaxed),
             "faults": counts.iter().sum::<u64>(),
             "by_fault": by_fault,
+            "by_role": by_role,
             "keys": keys.len(),
             "repeats": repeats,
             "repeated": named,

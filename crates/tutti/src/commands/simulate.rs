@@ -6,7 +6,7 @@ use crate::watch::interrupted;
 use anyhow::Context as _;
 use serde_json::Value;
 use tutti_agents::yaml::yaml_to_json;
-use tutti_simulate::{Fault, Options, read_rules, router, serve};
+use tutti_simulate::{Fault, Options, Role, companies, read_rules, router, serve};
 
 /// Where, and what goes wrong.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,10 @@ pub struct Args {
     /// Rules for single requests (YAML or JSON); what fits none gets the offline model's answer
     #[arg(long, value_name = "FILE")]
     script: Option<String>,
+    /// Companies that the marketplace sells data of (CSV: Symbol, Security, GICS Sector, GICS Sub-Industry, Headquarters
+    /// Location, Founded); invented ones if absent
+    #[arg(long, value_name = "FILE")]
+    companies: Option<String>,
     #[command(flatten)]
     wrong: Wrong,
 }
@@ -58,15 +62,37 @@ struct Wrong {
     /// In every Nth request
     #[arg(long, value_name = "N")]
     every: Option<u64>,
+    /// Do the work, payments included, and close the connection without an answer
+    #[arg(long)]
+    lose_answer: bool,
+    /// Answer with JSON of another shape
+    #[arg(long)]
+    wrong_contract: bool,
+    /// The marketplace asks this (JSON) instead of its price
+    #[arg(long, value_name = "PRICE", allow_hyphen_values = true)]
+    price: Option<Value>,
+    /// The marketplace asks this after it was paid
+    #[arg(long, value_name = "PRICE")]
+    price_after: Option<i64>,
+    /// The marketplace asks for a payment, whatever was paid
+    #[arg(long)]
+    always_402: bool,
+    /// Send the caller elsewhere
+    #[arg(long, value_name = "URL")]
+    redirect: Option<String>,
     /// Only for this model
     #[arg(long, value_name = "MODEL")]
     for_model: Option<String>,
+    /// Only for this part: model, router, knowledge, sentiment, decision, market, pay, payments or voice
+    #[arg(long, value_name = "ROLE", value_parser = role)]
+    for_role: Option<Role>,
 }
 
 /// Serves until Ctrl-C.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let rules = args.script.as_deref().map_or(Ok(Vec::new()), rules)?;
-    let options = Options { rules, faults: args.wrong.faults()? };
+    let companies = args.companies.as_deref().map_or(Ok(Vec::new()), sold)?;
+    let options = Options { rules, faults: args.wrong.faults()?, companies };
     let (host, port) = (args.host.as_str(), args.port);
     let listener = tokio::net::TcpListener::bind((host, port)).await.with_context(|| {
         format!("cannot listen on {host}:{port}; choose another port with --port, or 0 for any free one")
@@ -76,6 +102,9 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         "tutti simulate listens on {url}\n\
          OpenAI     export LLM_BASE_URL={url}/v1 LLM_DEFAULT_MODEL=simulated\n\
          Anthropic  export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any\n\
+         tickets    export ROUTER_AGENT_URL={url}/router KNOWLEDGE_AGENT_URL={url}/knowledge \
+         SENTIMENT_AGENT_URL={url}/sentiment DECISION_AGENT_URL={url}/decision\n\
+         research   export MARKETPLACE_URL={url}/market PAYMENT_MANAGER_URL={url}/payments VOICE_VERIFY_URL={url}/voice/verify\n\
          faults     curl {url}/faults -d '{{\"status\": 503, \"rate\": 0.05}}'   (DELETE ends them)\n\
          counts     curl {url}/stats\n"
     ))?;
@@ -97,6 +126,13 @@ impl Wrong {
             rate: self.rate,
             every: self.every,
             for_model: self.for_model.clone(),
+            for_role: self.for_role,
+            lose_answer: self.lose_answer,
+            wrong_contract: self.wrong_contract,
+            price: self.price.clone(),
+            price_after: self.price_after,
+            always_402: self.always_402,
+            redirect: self.redirect.clone(),
         };
         if fault == Fault::default() {
             return Ok(Vec::new());
@@ -104,6 +140,17 @@ impl Wrong {
         fault.check().map_err(Usage)?;
         Ok(vec![fault])
     }
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    let known = || Role::ALL.map(Role::as_str).join(", ");
+    Role::ALL.into_iter().find(|role| role.as_str() == word).ok_or_else(|| format!("not one of: {}", known()))
+}
+
+fn sold(file: &str) -> anyhow::Result<Vec<tutti_simulate::Company>> {
+    let wrong = |why: String| Usage(format!("{file}: {why}"));
+    let text = std::fs::read_to_string(file).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    Ok(companies::read(&text).map_err(wrong)?)
 }
 
 fn rules(file: &str) -> anyhow::Result<Vec<tutti_agents::model::scripted::Rule>> {
