@@ -1,59 +1,14 @@
-//! The ticket knowledge base: articles, found by full text.
+//! The ticket knowledge base: who searches it, and which one this process has.
 
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use tutti_engine::activity::{Activity, ActivityCx, ActivityError, Effect};
 
 /// Most characters of an article's text in a result.
 const CONTENT_CHARS_MAX: usize = 2_000;
 
-/// What is known about one thing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Article {
-    /// Its id.
-    pub id: String,
-    /// Its title.
-    pub title: String,
-    /// Its text, Markdown or plain.
-    pub content: String,
-}
-
-/// An article that fits a question.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Found {
-    /// Its id.
-    pub id: String,
-    /// Its title.
-    pub title: String,
-    /// The beginning of its text.
-    pub content: String,
-    /// How well it fits, 0 to 1.
-    pub score: f64,
-}
-
-/// Where articles are kept. Calls may block.
-pub trait KnowledgeBase: Send + Sync {
-    /// The articles that share words with the question, best first.
-    ///
-    /// # Errors
-    /// In words: it cannot be read.
-    fn search(&self, query: &str, limit: u32) -> Result<Vec<Found>, String>;
-    /// Keeps articles; one with the same id is replaced. Answers how many.
-    ///
-    /// # Errors
-    /// In words: it cannot be written.
-    fn put(&self, articles: Vec<Article>) -> Result<u64, String>;
-    /// Articles after `after`, by id.
-    ///
-    /// # Errors
-    /// In words: it cannot be read.
-    fn list(&self, after: Option<&str>, limit: u32) -> Result<Vec<Article>, String>;
-    /// Removes one; false when it is not there.
-    ///
-    /// # Errors
-    /// In words: it cannot be written.
-    fn remove(&self, id: &str) -> Result<bool, String>;
-}
+pub use tutti_engine::ports::knowledge::{Article, Found, KnowledgeBase};
 
 static INSTALLED: RwLock<Option<Arc<dyn KnowledgeBase>>> = RwLock::new(None);
 
@@ -94,4 +49,56 @@ impl Activity for SearchKnowledge {
         }
         Ok(found)
     }
+}
+
+/// Most files of a folder.
+const FILES_MAX: usize = 10_000;
+/// Most bytes of one file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The articles of a folder: every Markdown file below it, its path being its id and its first heading its title.
+///
+/// # Errors
+/// Which file or folder cannot be read, and why.
+pub fn read_folder(dir: &Path) -> Result<Vec<Article>, String> {
+    let mut articles = Vec::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        let said = |e: &dyn std::fmt::Display| format!("{} cannot be read: {e}", folder.display());
+        let mut entries =
+            std::fs::read_dir(&folder).map_err(|e| said(&e))?.collect::<Result<Vec<_>, _>>().map_err(|e| said(&e))?;
+        entries.sort_by_key(std::fs::DirEntry::path);
+        for entry in entries {
+            // Links are not followed: they may lead out, or round in a circle.
+            let kind = entry.file_type().map_err(|e| said(&e))?;
+            let path = entry.path();
+            if kind.is_dir() {
+                open.push(path);
+            } else if kind.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("md")) {
+                articles.push(read_file(dir, &path)?);
+            }
+            if articles.len() > FILES_MAX {
+                return Err(format!("{} has more than {FILES_MAX} Markdown files", dir.display()));
+            }
+        }
+    }
+    articles.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(articles)
+}
+
+/// One Markdown file of the folder `dir`.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read_file(dir: &Path, path: &Path) -> Result<Article, String> {
+    let said = |why: &dyn std::fmt::Display| format!("{} cannot be read: {why}", path.display());
+    let size = std::fs::metadata(path).map_err(|e| said(&e))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(said(&format!("it has {size} bytes, at most {FILE_BYTES_MAX} are read")));
+    }
+    let content = std::fs::read_to_string(path).map_err(|e| said(&e))?;
+    let id = path.strip_prefix(dir).unwrap_or(path).with_extension("").display().to_string();
+    let heading = content.lines().find_map(|line| line.strip_prefix("# ")).map(|title| title.trim().to_owned());
+    let title = heading.filter(|title| !title.is_empty()).unwrap_or_else(|| id.clone());
+    Ok(Article { id, title, content })
 }

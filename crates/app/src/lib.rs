@@ -5,12 +5,14 @@
 //! Must not know: a header, a status line, a store.
 
 pub mod approvals;
+pub mod articles;
 pub mod caller;
 mod cursor;
 pub mod events;
 pub mod failure;
 pub mod health;
 pub mod json;
+pub mod metrics;
 pub mod orchestrate;
 pub mod patterns;
 pub mod result;
@@ -18,6 +20,7 @@ pub mod runs;
 pub mod sessions;
 mod stamp;
 mod start;
+pub mod tasks;
 pub mod tickets;
 
 pub use caller::{Caller, Role, Roles};
@@ -50,6 +53,10 @@ pub struct Options {
     pub version: &'static str,
     /// Ticket agents that are services, by stage; the others are built in.
     pub ticket_services: BTreeMap<Stage, String>,
+    /// Where research tasks find, buy and pay.
+    pub research: tasks::Research,
+    /// Writes the counters down, as Prometheus reads them.
+    pub metrics: Render,
     /// How each outside part is set: `llm` → `configured`, `default` or `absent`.
     pub configuration: BTreeMap<String, String>,
 }
@@ -63,8 +70,27 @@ impl Default for Options {
             orchestrate_wait: Duration::from_secs(120),
             version: env!("CARGO_PKG_VERSION"),
             ticket_services: BTreeMap::new(),
+            research: tasks::Research::default(),
+            metrics: Render::default(),
             configuration: BTreeMap::new(),
         }
+    }
+}
+
+/// See [`Options::metrics`].
+#[derive(Clone)]
+pub struct Render(pub Arc<dyn Fn() -> String + Send + Sync>);
+
+impl Default for Render {
+    /// Nothing is counted.
+    fn default() -> Self {
+        Self(Arc::new(String::new))
+    }
+}
+
+impl std::fmt::Debug for Render {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Render")
     }
 }
 
@@ -99,6 +125,12 @@ impl App {
     #[must_use]
     pub fn version(&self) -> &'static str {
         self.inner.options.version
+    }
+
+    /// What was counted, as Prometheus reads it.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        (self.inner.options.metrics.0)()
     }
 
     fn engine(&self) -> &Engine {

@@ -362,7 +362,12 @@ impl App {
             let entries = self.engine().entries(run, after, ROWS).await?;
             let Some(last) = entries.last() else { return Ok(()) };
             after = last.seq;
+            // A row holds at least one entry, so fewer entries than rows were asked for are the last.
+            let is_end = entries.len() < ROWS as usize;
             entries.into_iter().for_each(&mut take);
+            if is_end {
+                return Ok(());
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tutti_agents::form::Form;
 use tutti_engine::Limits;
 use tutti_engine::ports::store::Label;
-use tutti_engine::run::{Once, RunNo, Submit};
+use tutti_engine::run::{Once, RunId, RunNo, Status, Submit};
 use tutti_engine::session::{OnBusy, Terms, Window};
 use tutti_workflows::patterns::{Checked, find};
 
@@ -37,6 +37,8 @@ pub struct Started {
     /// Whether an earlier request with the same once-key started it.
     pub is_replayed: bool,
     pub(crate) no: RunNo,
+    pub(crate) id: RunId,
+    pub(crate) status: Status,
 }
 
 impl App {
@@ -54,7 +56,8 @@ impl App {
         };
         run.accepted(&accepted);
         let has_ended = !accepted.status.is_open();
-        Ok(Started { run, has_ended, is_replayed: accepted.replayed, no: accepted.run })
+        let (no, id, status) = (accepted.run, accepted.id, accepted.status);
+        Ok(Started { run, has_ended, is_replayed: accepted.replayed, no, id, status })
     }
 
     /// The same run with its answers in place: a pattern's outcome refers to what its agents said, which stands in the

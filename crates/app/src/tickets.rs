@@ -22,7 +22,7 @@ use tutti_agents::ticket_agents::{Priority, Stage};
 use tutti_engine::ports::store::{self, Label, RunRow};
 use tutti_engine::run::{Once, RunNo, Status};
 use tutti_workflows::tickets::{CUSTOMER, ESCALATED, Input, NAME, RESOLVED, Resolution, STATUS, TICKET};
-use view::Tale;
+use view::{Life, Tale};
 
 const LIST: &str = "tickets";
 const NAME_CHARS_MAX: usize = 200;
@@ -87,9 +87,8 @@ impl App {
     /// Nothing was taken: over a bound, a once-key used for something else, or the store does not answer.
     pub async fn take_ticket(&self, prepared: Prepared, wait: Option<Duration>) -> Result<Taken, Failure> {
         let started = self.start(prepared, wait).await?;
-        let row = self.engine().store().run(started.no).await?;
-        let row = row.ok_or_else(|| Failure::internal("a ticket that was taken is not there"))?;
-        Ok(Taken { ticket: self.ticket_of(vec![row]).await?, is_replayed: started.is_replayed })
+        let life = Life { no: started.no, id: started.id, status: started.status };
+        Ok(Taken { ticket: self.tale(&[life]).await?.0.view(), is_replayed: started.is_replayed })
     }
 
     /// A ticket as it stands.
@@ -161,7 +160,7 @@ impl App {
             failure.ids.push(("ticket_id", id.into()));
             failure
         };
-        let (tale, customer) = self.tale(&rows).await?;
+        let (tale, customer) = self.tale(&lives(&rows)).await?;
         if tale.status() != ESCALATED {
             let message = format!("the ticket is {}; only an escalated one can be acted on ({act})", tale.status());
             return Err(conflict(message));
@@ -290,15 +289,15 @@ impl App {
     }
 
     async fn ticket_of(&self, rows: Vec<RunRow>) -> Result<TicketView, Failure> {
-        Ok(self.tale(&rows).await?.0.view())
+        Ok(self.tale(&lives(&rows)).await?.0.view())
     }
 
     /// What a ticket's runs tell, oldest first; and its customer.
-    async fn tale(&self, rows: &[RunRow]) -> Result<(Tale, Option<String>), Failure> {
+    async fn tale(&self, rows: &[Life]) -> Result<(Tale, Option<String>), Failure> {
         let mut tale = Tale::default();
         for row in rows.iter().rev() {
             tale.begin(row);
-            self.each_entry(row.run, |entry| tale.take(&entry)).await?;
+            self.each_entry(row.no, |entry| tale.take(&entry)).await?;
             tale.end(row);
         }
         let customer = tale.customer();
@@ -308,6 +307,10 @@ impl App {
     fn services(&self) -> &BTreeMap<Stage, String> {
         &self.inner.options.ticket_services
     }
+}
+
+fn lives(rows: &[RunRow]) -> Vec<Life> {
+    rows.iter().map(|row| Life { no: row.run, id: row.id, status: row.status }).collect()
 }
 
 fn ask(input: &Input, priority: u8) -> Ask {

@@ -6,6 +6,7 @@ mod calls;
 mod clock;
 mod engine;
 mod lanes;
+mod observe;
 mod read;
 mod recall;
 mod retention;
@@ -15,6 +16,7 @@ mod thread;
 
 pub use clock::SystemClock;
 pub use engine::{Accepted, Busy, Engine, Health, Message, Options, Ports, Retention, Sent, StartError, SubmitError};
+pub use observe::{ObserveFn, Observer};
 pub use read::{Entry, Events};
 pub use recall::{Recall, RecallFn};
 pub use sessions::Context;

@@ -257,6 +257,9 @@ impl Shortage {
             );
             return Error::Workflow(RunError::new(REFUSED, message));
         }
+        if unit == "purchases" {
+            return Error::workflow(REFUSED, format!("it costs {need}, and {left} are left of the budget of {limit}"));
+        }
         let message = format!(
             "the budget of this run is {limit} {unit}; {left} are left beside what is kept for the closing answer, and this \
              needs at least {need}"

@@ -2,5 +2,7 @@
 
 pub mod bus;
 pub mod clock;
+pub mod knowledge;
 pub mod outbound;
 pub mod store;
+pub mod vault;

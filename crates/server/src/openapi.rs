@@ -80,6 +80,10 @@ impl Param {
     }
 
     pub const RUN: Self = Self::new("path", "id", "The run's id.", || json!({"type": "string", "format": "uuid"}));
+    pub const TASK: Self = Self::new("path", "id", "The task's id.", || json!({"type": "string", "format": "uuid"}));
+    pub const SOURCE: Self = Self::new("path", "source", "The source's id.", || json!({"type": "string"}));
+    pub const ARTICLE: Self = Self::new("path", "id", "The article's id.", || json!({"type": "string"}));
+    pub const QUERY: Self = Self::new("query", "query", "A question in anybody's words.", || json!({"type": "string"}));
     pub const TICKET: Self =
         Self::new("path", "id", "The ticket's id.", || json!({"type": "string", "format": "uuid"}));
     pub const TICKET_STATUS: Self = Self::new(

@@ -3,7 +3,7 @@
 use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
-use crate::routes::{about, approvals, health, orchestrate, runs, sessions, tickets};
+use crate::routes::{about, approvals, articles, health, orchestrate, runs, sessions, tasks, tickets};
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -48,12 +48,18 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/health/live"             Public   health::LIVE             => health::live),
         route!(GET  "/health/ready"            Public   health::READY            => health::ready),
         // People and programs that look
+        route!(GET  "/metrics"                 Viewer   about::METRICS           => about::metrics),
         route!(GET  "/"                        Viewer   about::API               => about::api),
         route!(GET  "/openapi.json"            Viewer   about::OPENAPI           => about::openapi),
         route!(GET  "/patterns"                Viewer   orchestrate::PATTERNS    => orchestrate::patterns),
         route!(GET  "/sessions"                Viewer   sessions::LIST           => sessions::list),
         route!(GET  "/sessions/{id}"           Viewer   sessions::GET            => sessions::get),
         route!(GET  "/sessions/{id}/context"   Viewer   sessions::CONTEXT        => sessions::context),
+        route!(GET  "/api/articles"            Viewer   articles::LIST           => articles::list),
+        route!(GET  "/tasks"                   Viewer   tasks::LIST              => tasks::list),
+        route!(GET  "/tasks/{id}"              Viewer   tasks::GET               => tasks::get),
+        route!(GET  "/tasks/{id}/report"       Viewer   tasks::REPORT            => tasks::report),
+        route!(GET  "/tasks/{id}/events"       Viewer   tasks::EVENTS            => tasks::events),
         route!(GET  "/api/tickets"             Viewer   tickets::LIST            => tickets::list),
         route!(GET  "/api/tickets/{id}"        Viewer   tickets::GET             => tickets::get),
         route!(GET  "/api/tickets/{id}/events" Viewer   tickets::EVENTS          => tickets::events),
@@ -73,6 +79,12 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/v1/runs/{id}/cancel"     Operator runs::CANCEL             => runs::cancel),
         route!(POST "/v1/runs/{id}/signal"     Operator runs::SIGNAL             => runs::signal),
         route!(POST "/v1/runs/{id}/approve"    Operator runs::APPROVE            => runs::approve),
+        // People and programs that spend
+        route!(POST "/tasks"                   Payer    tasks::CREATE            => tasks::create),
+        route!(POST "/tasks/{id}/payments/{source}" Payer tasks::SETTLE          => tasks::settle),
+        // People who set it up
+        route!(PUT  "/api/articles"            Admin    articles::PUT            => articles::put),
+        route!(DELETE "/api/articles/{id}"     Admin    articles::DELETE         => articles::delete),
     ]
 }
 

@@ -3,17 +3,19 @@
 
 pub mod about;
 pub mod approvals;
+pub mod articles;
 pub mod health;
 pub mod orchestrate;
 pub mod runs;
 pub mod sessions;
+pub mod tasks;
 pub mod tickets;
 
 use crate::failure::Answer;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderValue, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use tutti_app::Failure;
 
@@ -25,6 +27,29 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// A text of some kind.
+pub(crate) fn text(kind: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Done, and there is nothing to say.
+pub(crate) fn nothing() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Whether a client names this kind among those that it takes.
+pub(crate) fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accept.flat_map(|value| value.split(',')).any(|wish| {
+        let wished = wish.split(';').next().unwrap_or_default();
+        wished.trim().eq_ignore_ascii_case(kind)
+    })
 }
 
 /// Says where the run, or its stream, is to be found.

@@ -65,6 +65,8 @@ pub struct Settings {
     pub tickets: tickets::Tickets,
     /// Paid research.
     pub research: research::Research,
+    /// Names that nobody set.
+    pub defaults: std::collections::BTreeSet<&'static str>,
     /// Bounds of the process.
     pub limits: limits::Limits,
     /// Logs.
@@ -152,6 +154,7 @@ impl Loaded {
                 sessions: sessions::Sessions::read(v)?,
                 tickets: tickets::Tickets::read(v)?,
                 research: research::Research::read(v)?,
+                defaults: settings().map(|s| s.name).filter(|name| self.is_default(name)).collect(),
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,
                 agents: self.agents.clone(),

@@ -6,26 +6,33 @@ use crate::config::calls::Calls;
 use crate::config::data::Data;
 use crate::config::model::Model;
 use anyhow::Context as _;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tutti_agents::agent::AgentBook;
 use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::team::Asking;
-use tutti_agents::{card, srv};
-use tutti_app::App;
+use tutti_agents::{card, knowledge, srv, vault};
+use tutti_app::tasks::Research;
+use tutti_app::{App, Render, metrics};
 use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
-use tutti_engine::driver::{Engine, Options, Ports, Recall, Retention, SystemClock};
+use tutti_engine::driver::{Engine, Observer, Options, Ports, Recall, Retention, SystemClock};
 use tutti_engine::memory::bus::LocalBus;
+use tutti_engine::run::RunNo;
 use tutti_engine::session::Window;
+use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
+use tutti_stores::knowledge::SqliteKnowledge;
 use tutti_stores::sqlite::SqliteStore;
-use tutti_workflows::{noop, patterns, recall, tickets};
+use tutti_stores::vault::SqliteVault;
+use tutti_workflows::{noop, patterns, recall, research, tickets};
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -49,7 +56,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     if let Some(server) = settings.calls.dns_server {
         srv::use_server(server).map_err(anyhow::Error::msg)?;
     }
-    let policy = egress(settings)?;
+    let research = research(settings);
+    let policy = egress(settings, &research)?;
     let outbound = Arc::new(Egress::new(policy.clone()));
     let book = agents(settings, outbound.as_ref()).await?;
     let listener = listen(settings).await?;
@@ -61,11 +69,16 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         outbound,
     };
     model::install(providers(settings)).map_err(anyhow::Error::msg)?;
-    let engine = Engine::start(ports, workflows(&settings.calls, &settings.model), bounds(settings)).await?;
+    vault::install(Arc::new(SqliteVault::open(&settings.data.dir).map_err(anyhow::Error::msg)?));
+    knowledge::install(Arc::new(articles(settings)?));
+    let (ended, over) = tokio::sync::mpsc::unbounded_channel();
+    let bounds = Options { observer: observer(ended), ..bounds(settings) };
+    let engine = Engine::start(ports, workflows(&settings.calls, &settings.model), bounds).await?;
 
     let url = url(settings, &listener)?;
     let options = ServerOptions { origins: settings.listen.cors_origins.clone(), ..ServerOptions::default() };
-    let app = App::new(engine.clone(), application(settings, book.with_policy(policy)));
+    let app = App::new(engine.clone(), application(settings, book.with_policy(policy), research));
+    tokio::spawn(forget_voices(app.clone(), over));
     let router = tutti_server::router(app, options.clone());
     let stop_serving = options.stop.clone();
     let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
@@ -101,7 +114,7 @@ fn url(settings: &Settings, listener: &TcpListener) -> anyhow::Result<String> {
 }
 
 /// What operators name in their own configuration may be called as configured; everything else is checked.
-fn egress(settings: &Settings) -> anyhow::Result<EgressPolicy> {
+fn egress(settings: &Settings, research: &Research) -> anyhow::Result<EgressPolicy> {
     let mut configured: Vec<&str> = settings.model.base_url.iter().map(|url| url.as_str()).collect();
     let addresses = |agent: &'_ serde_json::Map<String, serde_json::Value>| {
         ["endpoint", CARD]
@@ -115,6 +128,8 @@ fn egress(settings: &Settings) -> anyhow::Result<EgressPolicy> {
     configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
     let services: Vec<String> = settings.tickets.services().into_values().collect();
     configured.extend(services.iter().map(String::as_str));
+    let Research { marketplace, payments, verify, .. } = research;
+    configured.extend([marketplace, payments, verify].into_iter().filter_map(Option::as_deref));
     Ok(EgressPolicy::parse(&settings.calls.egress_allow.join(","), &configured)?)
 }
 
@@ -156,7 +171,7 @@ fn workflows(calls: &Calls, model: &Model) -> Registry {
         http_timeout: calls.http_timeout,
     };
     let registry = noop::register(patterns::register(Registry::new(), &asking));
-    tickets::register(registry, &asking)
+    research::register(tickets::register(registry, &asking), &asking)
 }
 
 fn bounds(settings: &Settings) -> Options {
@@ -202,7 +217,76 @@ async fn agents(settings: &Settings, outbound: &Egress) -> anyhow::Result<AgentB
     })
 }
 
-fn application(settings: &Settings, agents: AgentBook) -> tutti_app::Options {
+/// Where research finds, buys and pays.
+fn research(settings: &Settings) -> Research {
+    let named = settings.tickets.services().into_values().filter_map(|url| reqwest::Url::parse(&url).ok());
+    let named: Vec<_> = named.collect();
+    let (marketplace, payments, notes) = settings.research.roles(|name| settings.defaults.contains(name), &named);
+    for note in notes {
+        tracing::warn!("{note}");
+    }
+    let plain = |url: reqwest::Url| url.as_str().trim_end_matches('/').to_owned();
+    Research {
+        marketplace: marketplace.map(plain),
+        payments: payments.map(plain),
+        verify: settings.research.voice_verify.clone().map(plain),
+        unit: settings.research.unit.clone(),
+        timeout: settings.research.timeout,
+    }
+}
+
+/// The ticket knowledge base: a folder, or the table in the data directory.
+fn articles(settings: &Settings) -> anyhow::Result<SqliteKnowledge> {
+    let opened = match &settings.tickets.knowledge_dir {
+        Some(dir) => knowledge::read_folder(dir)
+            .map_err(|why| format!("KNOWLEDGE_DIR: {why}"))
+            .and_then(SqliteKnowledge::of_folder),
+        None => SqliteKnowledge::open(&settings.data.dir),
+    };
+    opened.map_err(anyhow::Error::msg)
+}
+
+/// Counts runs that have ended, and names those whose voice is to be forgotten.
+fn observer(ended: UnboundedSender<RunNo>) -> Observer {
+    Observer(Arc::new(move |end: &End| {
+        metrics::ended(end);
+        if end.workflow == research::NAME && end.status.is_terminal() {
+            let _ = ended.send(end.run);
+        }
+    }))
+}
+
+async fn forget_voices(app: App, mut over: UnboundedReceiver<RunNo>) {
+    while let Some(run) = over.recv().await {
+        app.forget_voice(run).await;
+    }
+}
+
+/// The counters of this process; there is one recorder, however many servers it runs.
+fn counters() -> Render {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let handle = RECORDER.get_or_init(|| {
+        let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+        let rounds = [1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 50.0, 100.0];
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
+            .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("_iterations".into()), &rounds));
+        let recorder = builder.ok()?.build_recorder();
+        let handle = recorder.handle();
+        ::metrics::set_global_recorder(recorder).ok()?;
+        metrics::describe();
+        Some(handle)
+    });
+    match handle.clone() {
+        Some(handle) => Render(Arc::new(move || {
+            handle.run_upkeep();
+            handle.render()
+        })),
+        None => Render::default(),
+    }
+}
+
+fn application(settings: &Settings, agents: AgentBook, research: Research) -> tutti_app::Options {
     let llm =
         if settings.model.base_url.is_some() || settings.model.provider.is_some() { "configured" } else { "default" };
     tutti_app::Options {
@@ -211,6 +295,8 @@ fn application(settings: &Settings, agents: AgentBook) -> tutti_app::Options {
         window: Window { messages: settings.sessions.window_messages, tokens: settings.sessions.window_tokens },
         orchestrate_wait: settings.patterns.request_timeout,
         ticket_services: settings.tickets.services(),
+        research,
+        metrics: counters(),
         version: env!("CARGO_PKG_VERSION"),
         configuration: BTreeMap::from([("llm".into(), llm.into()), ("store".into(), "default".into())]),
     }

@@ -7,4 +7,5 @@ pub mod noop;
 pub mod outcome;
 pub mod patterns;
 pub mod recall;
+pub mod research;
 pub mod tickets;

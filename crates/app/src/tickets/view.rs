@@ -11,8 +11,7 @@ use tutti_agents::ticket_agents::Stage;
 use tutti_engine::driver::Entry;
 use tutti_engine::event::Kind;
 use tutti_engine::journal::body::{Blocked, Completed, Ended, Failed, Queued, Retrying};
-use tutti_engine::ports::store::RunRow;
-use tutti_engine::run::{Status, Time};
+use tutti_engine::run::{RunId, RunNo, Status, Time};
 use tutti_workflows::tickets::{ESCALATED, Input, Output, RESOLVED, fallback};
 
 /// A ticket.
@@ -84,6 +83,13 @@ pub(super) fn input_of(entry: &Entry) -> Option<Input> {
     serde_json::from_str(queued.input.get()).ok()
 }
 
+/// One of a ticket's runs.
+pub(super) struct Life {
+    pub no: RunNo,
+    pub id: RunId,
+    pub status: Status,
+}
+
 /// The fold over a ticket's journals.
 #[derive(Debug, Default)]
 pub(super) struct Tale {
@@ -103,7 +109,7 @@ pub(super) struct Tale {
 
 impl Tale {
     /// The next run begins. What agents said before counts no more once they are asked again.
-    pub fn begin(&mut self, row: &RunRow) {
+    pub fn begin(&mut self, row: &Life) {
         self.runs.push(row.id.to_string());
         self.created_at.get_or_insert(row.id.born());
         (self.ended, self.blocked) = (None, None);
@@ -191,7 +197,7 @@ impl Tale {
     }
 
     /// A run was read to its last entry.
-    pub fn end(&mut self, row: &RunRow) {
+    pub fn end(&mut self, row: &Life) {
         let at = self.updated_at.unwrap_or(Time(0));
         let resolution = self.input.as_ref().and_then(|input| input.resolution.clone());
         // The row may have been read a moment before the journal's last entry was written.

@@ -1,6 +1,7 @@
 //! The engine's face: submit, wait, send, read, follow, stop.
 
 use crate::driver::calls::Calls;
+use crate::driver::observe::Observer;
 use crate::driver::read::{Entry, Events, entries};
 use crate::driver::recall::{Recall, commit, failure};
 use crate::driver::retention;
@@ -73,6 +74,8 @@ pub struct Options {
     pub retention: Retention,
     /// How a run's journal reads as a part of its session.
     pub recall: Recall,
+    /// Who hears of runs that have ended.
+    pub observer: Observer,
 }
 
 /// How long ended runs are kept.
@@ -101,6 +104,7 @@ impl Default for Options {
             core: CoreOptions::default(),
             retention: Retention::default(),
             recall: Recall::default(),
+            observer: Observer::default(),
         }
     }
 }
@@ -273,12 +277,15 @@ impl Engine {
             let calls = Calls::new(tokio::runtime::Handle::current(), ports.clone(), Arc::clone(&call_slots));
             let (registry, core, ports, offers, numbers) =
                 (registry.clone(), options.core.clone(), ports.clone(), offers.clone(), Arc::clone(&numbers));
+            let observer = options.observer.clone();
             std::thread::Builder::new()
                 .name(format!("shard-{index}"))
                 .spawn(move || {
                     // Runs live and die on this thread: the core is made here and never moves.
                     let core = Core::new(registry, core, Rc::new(move || numbers.take(index)));
-                    Shard::new(core, ports, calls, offers, gauge, mailbox).run(&words);
+                    let mut shard = Shard::new(core, ports, calls, offers, gauge, mailbox);
+                    shard.observer = observer;
+                    shard.run(&words);
                 })
                 .map_err(|e| StartError::Thread(e.to_string()))?;
         }

@@ -2,6 +2,7 @@
 
 use crate::driver::calls::Calls;
 use crate::driver::engine::{Ports, SubmitError};
+use crate::driver::observe::Observer;
 use crate::driver::scheduler::Offers;
 use crate::journal::body::Ended;
 use crate::ports::store::InboxItem;
@@ -81,6 +82,7 @@ pub(crate) struct Shard {
     pub offers: Offers,
     pub gauge: Arc<Gauge>,
     pub mailbox: Mailbox,
+    pub observer: Observer,
     submitters: BTreeMap<RunNo, Submitter>,
     waiters: BTreeMap<RunNo, Vec<oneshot::Sender<(Status, Ended)>>>,
     /// Beyond so many, the closed ones are thrown out.
@@ -96,6 +98,7 @@ impl Shard {
             offers,
             gauge,
             mailbox,
+            observer: Observer::default(),
             submitters: BTreeMap::new(),
             waiters: BTreeMap::new(),
             waiters_max: WAITERS_MIN,
@@ -258,6 +261,7 @@ impl Shard {
             Leave::Ended(end) => {
                 let end = *end;
                 self.offers.left(end.run);
+                (self.observer.0)(&end);
                 for waiter in self.waiters.remove(&end.run).unwrap_or_default() {
                     let _ = waiter.send((end.status, end.ended.clone()));
                 }

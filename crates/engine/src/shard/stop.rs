@@ -124,7 +124,12 @@ impl Live {
         self.stand = Some(Stand { status, due_at: None, ended_at: Some(env.now) });
         self.phase = Phase::Over;
         self.tell_parent(status, &ended);
-        self.gate.leave(seq, Leave::Ended(Box::new(End { run: self.no, status, ended })));
+        self.gate.leave(seq, Leave::Ended(Box::new(self.told(env, status, ended))));
+    }
+
+    fn told(&self, env: &Env, status: Status, ended: Ended) -> End {
+        let workflow = self.queued.workflow.clone();
+        End { run: self.no, id: self.id, workflow, status, at: env.now, ended }
     }
 
     fn tell_parent(&mut self, status: Status, ended: &Ended) {
@@ -156,7 +161,7 @@ impl Live {
         self.stand = Some(Stand { status: Status::Blocked, due_at: None, ended_at: None });
         self.phase = Phase::Over;
         let ended = Ended { output: None, error: Some(error) };
-        self.gate.leave(seq, Leave::Ended(Box::new(End { run: self.no, status: Status::Blocked, ended })));
+        self.gate.leave(seq, Leave::Ended(Box::new(self.told(env, Status::Blocked, ended))));
     }
 
     /// Gives the run back in good order: another worker goes on where it stands.

@@ -113,8 +113,14 @@ pub struct Spawn {
 pub struct End {
     /// The run.
     pub run: RunNo,
+    /// Its public id.
+    pub id: RunId,
+    /// Of what.
+    pub workflow: String,
     /// How it ended.
     pub status: Status,
+    /// When.
+    pub at: Time,
     /// With what.
     pub ended: Ended,
 }

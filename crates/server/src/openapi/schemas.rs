@@ -6,7 +6,7 @@ use tutti_app::App;
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    for more in [answers(), conversations(), tickets(), failures()] {
+    for more in [answers(), conversations(), tickets(), tasks(), failures()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }
@@ -179,6 +179,47 @@ fn tickets() -> Value {
             }
         },
         "TicketPage": paged("Ticket")
+    })
+}
+
+fn tasks() -> Value {
+    let text = |about: &str| json!({"type": "string", "minLength": 1, "description": about});
+    let amount = json!({"type": "integer", "minimum": 0});
+    let receipt = json!({"type": "object", "required": ["source", "name", "amount", "outcome"], "properties": {
+        "source": {"type": "string"}, "name": {"type": "string"}, "amount": amount,
+        "outcome": {"type": "string", "enum": ["paid", "refused", "unknown"]}, "at": {}, "reason": {}, "settled_by": {}}});
+    json!({
+        "TaskRequest": {
+            "type": "object", "required": ["theme", "budget", "voice_id"],
+            "properties": {"theme": text("What to find out."),
+                "budget": {"type": "integer", "minimum": 1, "description": "The most that may be paid, in BUDGET_UNIT."},
+                "voice_id": text("Whose voice pays; kept encrypted until the task ends.")}
+        },
+        "TaskAccepted": {"type": "object", "required": ["task_id"], "properties": {"task_id": uuid()}},
+        "SettleRequest": {
+            "type": "object", "required": ["outcome"], "additionalProperties": false,
+            "properties": {"outcome": {"type": "string", "enum": ["paid", "refused"]}, "note": {"type": "string"}}
+        },
+        "Task": {
+            "type": "object",
+            "required": ["task_id", "status", "theme", "budget", "unit", "spent", "held", "receipts", "sources", "usage"],
+            "properties": {
+                "task_id": uuid(), "status": {"$ref": "#/components/schemas/Status"}, "theme": {"type": "string"},
+                "budget": amount, "unit": {"type": "string"}, "spent": amount, "held": amount,
+                "receipts": list(receipt), "sources": {"type": "object"}, "usage": {"type": "object"}, "error": {},
+                "report": {"type": ["string", "null"]}, "voice_hmac": {"type": ["string", "null"]},
+                "created_at": time(), "ended_at": {}
+            }
+        },
+        "TaskPage": paged("Task"),
+        "ArticlesRequest": {
+            "type": "object", "required": ["articles"], "properties": {"articles": list(json!({
+                "type": "object", "required": ["title", "content"], "additionalProperties": false,
+                "properties": {"id": {"type": "string"}, "title": text("Its title."), "content": text("Its text.")}}))}
+        },
+        "Article": {"type": "object", "required": ["id", "title", "content"], "properties": {
+            "id": {"type": "string"}, "title": {"type": "string"}, "content": {"type": "string"}, "score": {"type": "number"}}},
+        "ArticlePage": paged("Article")
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::Shared;
 use crate::failure::Answer;
 use crate::openapi::Doc;
-use crate::routes::json;
+use crate::routes::{json, text};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -26,7 +26,10 @@ pub async fn api(State(shared): State<Shared>) -> Answer {
             "workflows": "/v1/workflows",
             "runs": "/v1/runs",
             "approvals": "/v1/approvals",
-            "sessions": "/sessions"
+            "sessions": "/sessions",
+            "tickets": "/api/tickets",
+            "tasks": "/tasks",
+            "metrics": "/metrics"
         }
     });
     json(StatusCode::OK, &body)
@@ -39,4 +42,12 @@ pub async fn openapi(State(shared): State<Shared>) -> Response {
     let mut response = Response::new(Body::from(shared.openapi.clone()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+pub const METRICS: Doc =
+    Doc::new("about", "Counters of this process, as Prometheus reads them").answers(200, "Text", "");
+
+/// `GET /metrics`
+pub async fn metrics(State(shared): State<Shared>) -> Response {
+    text("text/plain; version=0.0.4; charset=utf-8", shared.app.metrics())
 }

@@ -4,9 +4,8 @@ use crate::Shared;
 use crate::asked::{Asked, Id};
 use crate::failure::Answer;
 use crate::openapi::{Doc, Param};
-use crate::routes::{json, locate, mark_replayed};
+use crate::routes::{json, locate, mark_replayed, nothing};
 use crate::sse::{self, Leave};
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -91,11 +90,7 @@ pub async fn events(State(shared): State<Shared>, Id(id): Id, request: Request) 
 pub(crate) fn followed(shared: &Shared, following: Following) -> Response {
     match following {
         Following::Events(follow) => sse::response(shared, follow, Leave::Continue),
-        Following::AtEnd => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        }
+        Following::AtEnd => nothing(),
     }
 }
 

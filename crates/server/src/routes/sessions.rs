@@ -4,12 +4,9 @@ use crate::Shared;
 use crate::asked::{Asked, Id};
 use crate::failure::Answer;
 use crate::openapi::{Doc, Param};
-use crate::routes::json;
-use axum::body::Body;
+use crate::routes::{accepts, json, nothing, text};
 use axum::extract::{Request, State};
-use axum::response::Response;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::StatusCode;
 use tutti_app::{WINDOW_MESSAGES_MAX, WINDOW_TOKENS_MAX};
 
 pub const LIST: Doc = Doc::new("sessions", "The caller's sessions, newest first, without messages")
@@ -49,7 +46,7 @@ pub const CONTEXT: Doc = Doc::new("sessions", "What the next run of a session wo
 /// `GET /sessions/{id}/context`
 pub async fn context(State(shared): State<Shared>, Id(id): Id, request: Request) -> Answer {
     let mut asked = Asked::new(request);
-    let accepted = accepts_markdown(asked.headers());
+    let accepted = accepts(asked.headers(), "text/markdown");
     let mut query = asked.query();
     let is_markdown = |word: &str| match word {
         "markdown" => Some(true),
@@ -64,17 +61,7 @@ pub async fn context(State(shared): State<Shared>, Id(id): Id, request: Request)
     if !is_markdown {
         return json(StatusCode::OK, &context);
     }
-    let mut response = Response::new(Body::from(context.markdown()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/markdown; charset=utf-8"));
-    Ok(response)
-}
-
-fn accepts_markdown(headers: &HeaderMap) -> bool {
-    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accept.flat_map(|value| value.split(',')).any(|wish| {
-        let kind = wish.split(';').next().unwrap_or_default();
-        kind.trim().eq_ignore_ascii_case("text/markdown")
-    })
+    Ok(text("text/markdown; charset=utf-8", context.markdown()))
 }
 
 pub const DELETE: Doc =
@@ -86,7 +73,5 @@ pub const DELETE: Doc =
 pub async fn delete(State(shared): State<Shared>, Id(id): Id, request: Request) -> Answer {
     let asked = Asked::new(request);
     shared.app.delete_session(&asked.caller, &id).await?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(nothing())
 }

@@ -132,7 +132,7 @@ async fn faults_come_on_demand_and_are_counted() {
     assert!(read(world.ask("x").header("x-simulate", "broken_json")).await.1.is_null());
     assert_eq!(world.client.delete(format!("{}/faults", world.url)).send().await.unwrap().status().as_u16(), 204);
     assert_eq!(text(world.ask("x").header("idempotency-key", "once")).await.0, 200);
-    let stats = json!({"requests": 10, "faults": 6, "keys": 2, "repeats": 3, "repeated": {"k": 4},
+    let stats = json!({"requests": 10, "faults": 6, "by_role": {"model": 10}, "keys": 2, "repeats": 3, "repeated": {"k": 4},
         "by_fault": {"status": 3, "drop": 1, "garbage": 1, "broken_json": 1}});
     assert_eq!(world.get("/stats").await, stats);
     assert_eq!(text(world.post("/faults", &json!({"than": 1}))).await.0, 422);

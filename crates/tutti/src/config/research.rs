@@ -20,3 +20,50 @@ concern! {
             "Unit of budgets and prices.";
     }
 }
+
+impl Research {
+    /// The marketplace and the payment manager, without those defaults that another service's address takes: the seeds'
+    /// ports collide. And what to say about those.
+    #[must_use]
+    pub fn roles(&self, is_default: impl Fn(&str) -> bool, others: &[Url]) -> (Option<Url>, Option<Url>, Vec<String>) {
+        let mut notes = Vec::new();
+        let mut role = |name: &str, url: &Url, taken: &[&Url]| {
+            let collides = is_default(name) && taken.iter().any(|other| other.origin() == url.origin());
+            if collides {
+                notes.push(format!(
+                    "the default of {name} ({url}) is another service's address; research needs {name} set"
+                ));
+            }
+            (!collides).then(|| url.clone())
+        };
+        let others: Vec<&Url> = others.iter().collect();
+        let with = |one| others.iter().copied().chain([one]).collect::<Vec<_>>();
+        let marketplace = role("MARKETPLACE_URL", &self.marketplace, &with(&self.payment_manager));
+        let payments = role("PAYMENT_MANAGER_URL", &self.payment_manager, &with(&self.marketplace));
+        (marketplace, payments, notes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_gives_way_to_who_was_named() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let research = Research {
+            marketplace: url("http://localhost:8002"),
+            payment_manager: url("http://localhost:8001"),
+            voice_verify: None,
+            timeout: Duration::from_secs(300),
+            unit: "USD-cent".into(),
+        };
+        let (market, payments, notes) = research.roles(|_| true, &[]);
+        assert!(market.is_some() && payments.is_some() && notes.is_empty());
+        let router = url("http://localhost:8001/agents");
+        let (market, payments, notes) = research.roles(|_| true, std::slice::from_ref(&router));
+        assert!(market.is_some() && payments.is_none() && notes[0].contains("PAYMENT_MANAGER_URL"), "{notes:?}");
+        let (_, payments, notes) = research.roles(|_| false, &[router]);
+        assert!(payments.is_some() && notes.is_empty(), "who names it means it");
+    }
+}

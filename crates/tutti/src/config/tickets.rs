@@ -1,6 +1,6 @@
 //! The agents of tickets, where they are services.
 
-use super::form::{Maybe, Text, WebUrl};
+use super::form::{Maybe, Path, Text, WebUrl};
 use super::setting::concern;
 use reqwest::Url;
 use std::collections::BTreeMap;
@@ -9,6 +9,8 @@ use tutti_agents::ticket_agents::Stage;
 concern! {
     /// The agents of tickets.
     Tickets, "Tickets" {
+        KNOWLEDGE_DIR: knowledge_dir: Option<std::path::PathBuf> = Maybe(Path), None,
+            "Folder of Markdown files that is the ticket knowledge base; the table filled by `tutti tickets import-kb` if absent.";
         ROUTER_AGENT_URL: router_url: Option<Url> = Maybe(WebUrl), None,
             "Service that routes tickets; the built-in agent if absent.";
         ROUTER_AGENT_PATH: router_path: String = Text, Some("/process"),
