@@ -8,7 +8,7 @@ pub mod report;
 
 use facts::{Facts, Payment};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tutti_agents::agent::AgentDefinition;
 use tutti_agents::market::{AUTHENTICATION, Answer, AskSource, Discover, GetToken, Pay, Source, VerifyVoice};
 use tutti_agents::team::{Asking, Message, Rules, Team};
@@ -228,9 +228,8 @@ impl Task<'_> {
         );
         let rules = Rules { asking: self.asking.clone(), approve: None, earlier: Vec::new() };
         let team = Team::new(vec![author], Vec::new(), rules);
-        let data: String =
-            facts.data().map(|(name, data)| format!("[{name}] {}\n", short(&data.to_string()))).collect();
-        let said = [Message::input(format!("{}\n\nData:\n{data}", self.input.theme))];
+        let data: String = facts.data().map(|(name, data)| format!("{}\n", short(&sentence(name, data)))).collect();
+        let said = [Message::input(format!("{}\n\n{data}", self.input.theme))];
         if let Some(author) = team.members().first() {
             // What went wrong stands in the journal.
             let _ = Box::pin(author.turn(&self.ctx.scope("summary", 1), Turn::of(&said))).await;
@@ -241,6 +240,13 @@ impl Task<'_> {
 fn unset(name: &str) -> Error {
     let message = format!("{name} is not set, and its default belongs to another service here; set it");
     Error::workflow("WorkflowError", message)
+}
+
+/// A source's data as people would say it.
+fn sentence(name: &str, data: &Value) -> String {
+    let Some(fields) = data.as_object() else { return format!("{name} says {data}.") };
+    let fields: Vec<_> = fields.iter().map(|(key, value)| format!("{key} {value}").replace(['_', '"'], " ")).collect();
+    format!("{name}: {}.", fields.join(", "))
 }
 
 fn short(text: &str) -> &str {
