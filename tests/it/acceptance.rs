@@ -10,6 +10,8 @@ mod runs;
 mod services;
 mod sessions;
 mod stream;
+mod tasks;
+mod tickets;
 mod wrong_input;
 
 use serde_json::{Value, json};

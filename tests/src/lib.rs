@@ -15,6 +15,7 @@ pub mod process;
 pub mod provider;
 pub mod queries;
 pub mod server;
+pub mod simulator;
 pub mod sse;
 
 use std::path::PathBuf;
