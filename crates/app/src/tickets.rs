@@ -345,6 +345,7 @@ fn read_ticket(form: &Form<'_>) -> Option<(Box<RawValue>, String, u8)> {
             metadata.keys().filter_map(|key| Some((key.to_owned(), metadata.entry(key).value()?.clone()))).collect();
         ticket.insert("metadata".into(), keys.into());
     }
-    (subject?, body?);
+    subject?;
+    body?;
     Some((to_raw_value(&ticket).ok()?, customer?, priority.map_or(5, Priority::of_run)))
 }

@@ -62,13 +62,28 @@ fn recordings() -> Vec<(&'static str, Submit, Faults)> {
         ("group_chat@1", team("group_chat", &json!({"speaker": "llm", "max_iterations": 4})), calm),
         ("group_chat@1-bid-storm", team("group_chat", &json!({"speaker": "bid", "max_iterations": 2})), storm),
         ("dynamic@1", team("dynamic", &json!({"max_stalls": 0})), storm),
+        ("ticket@1-storm", crate::desk::ticket(), storm),
+        ("research@1", crate::desk::task(), calm),
+        ("research@1-storm", crate::desk::task(), storm),
         ("concurrent@1-quorum-storm", team("concurrent", &json!({"quorum": 2, "max_parallel": 2})), storm),
     ]
 }
 
+/// Every workflow.
+fn everything() -> tutti_engine::Registry {
+    let asking = crate::teams::asking();
+    tutti_workflows::research::register(tutti_workflows::tickets::register(registry(), &asking), &asking)
+}
+
 fn record(submit: Submit, faults: Faults) -> String {
     let story = Story { seed: 11, runs: vec![submit], faults, crash_at: None, core: Default::default() };
-    let report = tell(story, &registry(), World::new(|spawn, dice| answer(spawn, dice, None))).unwrap();
+    let is_desk = matches!(story.runs[0].workflow.as_str(), "ticket" | "research");
+    let (charged, is_broken) = (RefCell::default(), faults.crash > 0);
+    let world = World::new(move |spawn, dice| match is_desk {
+        true => crate::desk::answer(spawn, &charged, is_broken),
+        false => answer(spawn, dice, None),
+    });
+    let report = tell(story, &everything(), world).unwrap();
     let (row, rows) = report.journals.into_iter().next().unwrap();
     let line = |r: Row| Line {
         id: row.id,
@@ -121,7 +136,7 @@ fn golden_journals_replay() {
             at: l.at,
             body: unhex(&l.body).into(),
         };
-        let replayed = rehearse(&registry(), row, lines.into_iter().map(row_of).collect(), Vec::new());
+        let replayed = rehearse(&everything(), row, lines.into_iter().map(row_of).collect(), Vec::new());
         assert_eq!(replayed, Ok(Some(Status::Completed)), "{}", file.display());
     }
     let names = names.into_inner();

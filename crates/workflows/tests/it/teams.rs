@@ -13,15 +13,18 @@ use tutti_engine::shard::wire::Spawn;
 use tutti_workflows::{noop, patterns};
 
 /// Every shipped workflow.
-pub fn registry() -> Registry {
+pub fn asking() -> Asking {
     let retry = Retry { tries_max: 30, first_ms: 10, cap_ms: 100 };
-    let asking = Asking {
+    Asking {
         provider: ProviderRef::default(),
         retry,
         timeout: Duration::from_secs(5),
         http_timeout: Duration::from_secs(5),
-    };
-    noop::register(patterns::register(Registry::new(), &asking))
+    }
+}
+
+pub fn registry() -> Registry {
+    noop::register(patterns::register(Registry::new(), &asking()))
 }
 
 /// A request as it comes in, read and stored as the server does.

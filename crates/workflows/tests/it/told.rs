@@ -11,6 +11,8 @@ use tutti_workflows::outcome::{Outcome, StoppedBy};
 
 /// One run, whole.
 pub struct Told {
+    pub id: String,
+    pub workflow: String,
     pub status: Status,
     pub frames: Vec<Frame>,
 }
@@ -18,7 +20,8 @@ pub struct Told {
 impl Told {
     pub fn of((row, rows): &(RunRow, Vec<Row>)) -> Self {
         let part = |r: &Row| decode_part(r.at, r.first, r.last - r.first + 1, &r.body).unwrap();
-        Self { status: row.status, frames: rows.iter().flat_map(part).collect() }
+        let (id, workflow) = (row.id.to_string(), row.workflow.clone());
+        Self { id, workflow, status: row.status, frames: rows.iter().flat_map(part).collect() }
     }
 
     /// Bodies of entries of a kind, in order.
