@@ -168,3 +168,59 @@ async fn a_task_past_its_time_has_the_report_of_what_was_obtained() {
         server.client().get(format_args!("/tasks/{}/report", text(&running.json()["task_id"]))).await.expect(409);
     assert!(!early.header("retry-after").is_empty());
 }
+
+#[tokio::test]
+async fn everything_wrong_with_a_request_is_told_at_once() {
+    let server = Server::start().await;
+    let client = server.client();
+    let wrong = async |path: &str, body: Value| client.post(path, &body).await.expect(422).details();
+    let detail = |field: &str, msg: &str| (format!("body.{field}"), msg.to_owned());
+    let missing = |field: &str| detail(field, "field required");
+    assert_eq!(wrong("/tasks", json!({})).await, [missing("theme"), missing("budget"), missing("voice_id")]);
+    let empty = json!({"theme": " \n ", "budget": 0, "voice_id": ""});
+    let sentences = [
+        ("theme", "Theme cannot be empty"),
+        ("budget", "Budget must be positive"),
+        ("voice_id", "Voice id cannot be empty"),
+    ];
+    assert_eq!(wrong("/tasks", empty).await, sentences.map(|(field, msg)| detail(field, msg)));
+    for body in [
+        json!({"theme": 7, "budget": "100", "voice_id": ["v"]}),
+        json!({"theme": null, "budget": 100.0, "voice_id": {}}),
+        json!({"theme": "x".repeat(2_001), "budget": -5, "voice_id": "v".repeat(1_001)}),
+        json!({"theme": "a\u{0}b", "budget": true, "voice_id": "\u{0}"}),
+        json!({"theme": [], "budget": 1e30, "voice_id": 1.5}),
+    ] {
+        let said = wrong("/tasks", body.clone()).await;
+        for field in ["theme", "budget", "voice_id"] {
+            assert!(said.iter().any(|(loc, _)| *loc == format!("body.{field}")), "{field} of {body}: {said:?}");
+        }
+    }
+    let fields = ["customer_id", "subject", "body"];
+    assert_eq!(wrong("/api/tickets", json!({})).await, fields.map(missing));
+    for body in [
+        json!({"customer_id": "", "subject": " ", "body": "\t\n"}),
+        json!({"customer_id": 7, "subject": [], "body": {}, "priority": 5}),
+        json!({"customer_id": "c".repeat(201), "subject": "s".repeat(1_001), "body": "b".repeat(100_001)}),
+        json!({"customer_id": "\u{0}", "subject": "a\u{0}", "body": "\u{0}b", "channel": 7, "metadata": "x"}),
+        json!({"customer_id": null, "subject": null, "body": null, "priority": "asap", "metadata": [1]}),
+    ] {
+        let said = wrong("/api/tickets", body.clone()).await;
+        let sent = body.as_object().unwrap().keys();
+        for field in sent {
+            assert!(
+                said.iter().any(|(loc, _)| loc.starts_with(&format!("body.{field}"))),
+                "{field} of {body}: {said:?}"
+            );
+        }
+    }
+    for path in ["/tasks", "/api/tickets"] {
+        assert_eq!(client.post(path, &json!([])).await.expect(422).details().len(), 1);
+        let raw = |bytes: &'static [u8]| client.post(path, &json!({})).body(bytes);
+        raw(b"{\"theme\": \"\xff\"}").await.expect(400);
+        raw(b"{\"theme\": ").await.expect(422);
+        raw(b"\xff\xfe{\x00}\x00").await.expect(400);
+        client.post(path, &json!({})).without("content-type").await.expect(415);
+    }
+    assert_eq!(client.get("/v1/runs").await.expect(200).json()["items"], json!([]), "nothing was started");
+}
