@@ -81,12 +81,15 @@ impl KnowledgeBase for SqliteKnowledge {
             WHERE articles MATCH ?1 ORDER BY rank, id LIMIT ?2";
         let mut statement = db.prepare_cached(select).map_err(|e| e.to_string())?;
         let found = statement.query_map(params![query, limit], |r| {
-            // The better, the lower; a word that stands everywhere gives nearly nothing.
-            let rank: f64 = r.get::<_, f64>(3)?.min(0.0).abs();
-            let score = (rank / (rank + 1.0) * 1_000.0).round() / 1_000.0;
-            Ok(Found { id: r.get(0)?, title: r.get(1)?, content: r.get(2)?, score })
+            // The better, the lower.
+            Ok(Found { id: r.get(0)?, title: r.get(1)?, content: r.get(2)?, score: -r.get::<_, f64>(3)? })
         });
-        found.and_then(Iterator::collect).map_err(|e| e.to_string())
+        let mut found: Vec<Found> = found.and_then(Iterator::collect).map_err(|e| e.to_string())?;
+        let best = found.first().map_or(1.0, |first| first.score.max(f64::MIN_POSITIVE));
+        for article in &mut found {
+            article.score = (article.score / best * 1_000.0).round().clamp(0.0, 1_000.0) / 1_000.0;
+        }
+        Ok(found)
     }
 
     fn put(&self, articles: Vec<Article>) -> Result<u64, String> {
@@ -151,7 +154,7 @@ mod tests {
             let _ = base.search(odd, 5).unwrap();
         }
         let best = &base.search("lost card", 1).unwrap()[0];
-        assert!(best.id == "cards" && best.score > 0.0 && best.score < 1.0, "{best:?}");
+        assert!(best.id == "cards" && best.score == 1.0, "{best:?}");
     }
 
     #[test]

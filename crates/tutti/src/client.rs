@@ -78,6 +78,20 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// Posts a body that counts once, however often it is sent under this key.
+    pub async fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Value, Failure> {
+        let request = self.request(Method::POST, path).header("idempotency-key", key);
+        let request = request.timeout(Duration::from_secs(ANSWER_WAIT_S_MAX));
+        let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        let response = request.send().await.map_err(|e| Failure::unreachable(self.url(), &e))?;
+        self.read(self.accepted(response).await?).await
+    }
+
+    /// Puts a body.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
     /// Deletes.
     pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.call(Method::DELETE, path, None).await
@@ -111,7 +125,10 @@ impl Client {
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let response = self.send(method, path, body).await?;
-        let response = self.accepted(response).await?;
+        self.read(self.accepted(response).await?).await
+    }
+
+    async fn read(&self, response: Response) -> Result<Value, Failure> {
         let status = response.status().as_u16();
         let bytes = self.body(response).await?;
         if bytes.is_empty() {

@@ -13,6 +13,8 @@ pub mod runs;
 pub mod serve;
 pub mod sessions;
 pub mod simulate;
+pub mod tasks;
+pub mod tickets;
 
 use crate::client::Client;
 use crate::config::log::Log;
@@ -57,13 +59,19 @@ pub enum Command {
     /// Look at conversations
     #[command(subcommand)]
     Sessions(sessions::Sessions),
+    /// Look at tickets, send them, resolve them
+    #[command(subcommand)]
+    Tickets(tickets::Tickets),
+    /// Look at paid research, start it, settle payments
+    #[command(subcommand)]
+    Tasks(tasks::Tasks),
     /// List the patterns, or show one with its options and an example
     Patterns(catalog::Patterns),
     /// List the agents that a request may name
     Agents(catalog::Agents),
     /// List the workflows
     Workflows(page::Page),
-    /// Serve a scripted model over HTTP, with faults on demand
+    /// Serve a scripted model, ticket agents, a marketplace and its payments over HTTP, with faults on demand
     Simulate(simulate::Args),
     /// Show the effective configuration and where each value comes from
     Config(config::Args),

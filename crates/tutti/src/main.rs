@@ -39,6 +39,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Runs(Runs::Reject(args)) => commands::runs::approve::run(&args, "reject", &loaded).await,
             Command::Approvals(Approvals::List(page)) => commands::approvals::run(&page, &loaded).await,
             Command::Sessions(what) => commands::sessions::run(&what, &loaded).await,
+            Command::Tickets(what) => commands::tickets::run(&what, &loaded).await,
+            Command::Tasks(what) => commands::tasks::run(&what, &loaded).await,
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
             Command::Agents(args) => commands::catalog::agents(&args, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,

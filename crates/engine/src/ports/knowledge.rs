@@ -22,7 +22,7 @@ pub struct Found {
     pub title: String,
     /// Its text.
     pub content: String,
-    /// How well it fits, 0 to 1.
+    /// How well it fits beside the best one, which has 1.
     pub score: f64,
 }
 

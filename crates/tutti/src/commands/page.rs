@@ -31,7 +31,21 @@ pub type Column = (&'static str, &'static str);
 impl Page {
     /// Shows the page at `path`; `what` is what it lists, `command` what shows the next one.
     pub async fn show(&self, loaded: &Loaded, path: &str, what: &str, columns: &[Column]) -> anyhow::Result<()> {
-        let query = query(&[("limit", self.limit.map(|n| n.to_string())), ("cursor", self.cursor.clone())]);
+        self.show_only(loaded, path, &[], what, columns).await
+    }
+
+    /// As [`show`](Self::show), of those that fit these filters.
+    pub async fn show_only(
+        &self,
+        loaded: &Loaded,
+        path: &str,
+        only: &[(&str, Option<String>)],
+        what: &str,
+        columns: &[Column],
+    ) -> anyhow::Result<()> {
+        let mut asked = vec![("limit", self.limit.map(|n| n.to_string())), ("cursor", self.cursor.clone())];
+        asked.extend(only.iter().cloned());
+        let query = query(&asked);
         let page = self.server.client(loaded)?.get(&format!("{path}{query}")).await?;
         if self.json {
             return Ok(show::json(&page)?);
