@@ -6,9 +6,10 @@
 //!
 //! `BENCH_SECS` (3) and `BENCH_ROUNDS` (3) shorten or lengthen it. `LIMITS` names a probe that is built already, `RESTATE` the
 //! binary of a Restate server, `MAF` a Python with Microsoft's Agent Framework, `MOCKLLM` a model server that is built already.
-//! `BENCH_ONLY=load|teams` measures one part.
+//! `BENCH_ONLY=load|teams|desk` measures one part; `BASELINE` and `PG_URL` are the desk's.
 
 mod child;
+mod desk;
 mod disk;
 mod http;
 mod load;
@@ -24,7 +25,7 @@ use anyhow::Result;
 use places::Places;
 use report::Report;
 
-/// Whether `BENCH_ONLY` (`load`, `teams`) leaves this part in.
+/// Whether `BENCH_ONLY` (`load`, `teams`, `desk`) leaves this part in.
 fn wants(part: &str) -> bool {
     std::env::var("BENCH_ONLY").map_or(true, |only| only.is_empty() || only == part)
 }
@@ -40,6 +41,9 @@ fn main() -> Result<()> {
         }
         if wants("teams") {
             teams::measure(&places, &mut report)?;
+        }
+        if wants("desk") {
+            desk::measure(&places, &mut report)?;
         }
     } else {
         report.note("wrk is not installed (Debian: apt-get install wrk): no load was measured");

@@ -40,6 +40,18 @@ impl Server {
         Ok(Self { address, process })
     }
 
+    /// Starts it with the ticket agents of a simulator.
+    pub fn start_desk(places: &Places, data: &Path, world: &str) -> Result<Self> {
+        let mut command = Command::new(&places.tutti);
+        command.env_clear();
+        for role in ["router", "knowledge", "sentiment", "decision"] {
+            command.env(format!("{}_AGENT_URL", role.to_uppercase()), format!("{world}/{role}"));
+        }
+        command.current_dir(data).args(["serve", "--port", "0", "--data"]).arg(data);
+        let (process, address) = Running::until(&mut command, listens_on)?;
+        Ok(Self { address, process })
+    }
+
     /// Submits a run of so many steps and awaits its end.
     pub fn noop(&self, steps: u32) -> Result<()> {
         let body = json!({"workflow": "noop", "input": {"steps": steps}});
