@@ -47,7 +47,7 @@ impl App {
     /// # Errors
     /// The store does not answer.
     pub async fn orchestration(&self, started: &Started) -> Result<Orchestration, Failure> {
-        let digest = self.digest(started.no).await?;
+        let digest = self.digest_of(started).await?;
         Ok(Orchestration::of(&started.run, digest))
     }
 }

@@ -371,6 +371,21 @@ impl App {
         }
     }
 
+    /// The entries of a run that was just started and has ended: at hand, or read.
+    pub(crate) async fn each_entry_of(&self, started: &crate::Started, take: impl FnMut(Entry)) -> Result<(), Failure> {
+        if started.journal.is_empty() {
+            return self.each_entry(started.no, take).await;
+        }
+        self.engine().read(started.no, &started.journal).await?.into_iter().for_each(take);
+        Ok(())
+    }
+
+    pub(crate) async fn digest_of(&self, started: &crate::Started) -> Result<Digest, Failure> {
+        let mut digest = Digest::default();
+        self.each_entry_of(started, |entry| digest.take(&entry)).await?;
+        Ok(digest.finish())
+    }
+
     pub(crate) async fn digest(&self, run: RunNo) -> Result<Digest, Failure> {
         let mut digest = Digest::default();
         self.each_entry(run, |entry| digest.take(&entry)).await?;

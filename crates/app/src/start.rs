@@ -10,7 +10,8 @@ use serde_json::Value;
 use std::time::Duration;
 use tutti_agents::form::Form;
 use tutti_engine::Limits;
-use tutti_engine::ports::store::Label;
+use tutti_engine::driver::Accepted;
+use tutti_engine::ports::store::{Label, Row};
 use tutti_engine::run::{Once, RunId, RunNo, Status, Submit};
 use tutti_engine::session::{OnBusy, Terms, Window};
 use tutti_workflows::patterns::{Checked, find};
@@ -39,6 +40,8 @@ pub struct Started {
     pub(crate) no: RunNo,
     pub(crate) id: RunId,
     pub(crate) status: Status,
+    /// Its journal, where it came with its end.
+    pub(crate) journal: Vec<Row>,
 }
 
 impl App {
@@ -56,8 +59,8 @@ impl App {
         };
         run.accepted(&accepted);
         let has_ended = !accepted.status.is_open();
-        let (no, id, status) = (accepted.run, accepted.id, accepted.status);
-        Ok(Started { run, has_ended, is_replayed: accepted.replayed, no, id, status })
+        let Accepted { run: no, id, status, replayed: is_replayed, journal, .. } = accepted;
+        Ok(Started { run, has_ended, is_replayed, no, id, status, journal })
     }
 
     /// The same run with its answers in place: a pattern's outcome refers to what its agents said, which stands in the
@@ -69,7 +72,7 @@ impl App {
         if !started.has_ended || find(&started.run.workflow).is_none() {
             return Ok(started);
         }
-        let digest = self.digest(started.no).await?;
+        let digest = self.digest_of(&started).await?;
         Ok(Started { run: started.run.with(digest), ..started })
     }
 

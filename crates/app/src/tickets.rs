@@ -87,8 +87,12 @@ impl App {
     /// Nothing was taken: over a bound, a once-key used for something else, or the store does not answer.
     pub async fn take_ticket(&self, prepared: Prepared, wait: Option<Duration>) -> Result<Taken, Failure> {
         let started = self.start(prepared, wait).await?;
+        let mut tale = Tale::default();
         let life = Life { no: started.no, id: started.id, status: started.status };
-        Ok(Taken { ticket: self.tale(&[life]).await?.0.view(), is_replayed: started.is_replayed })
+        tale.begin(&life);
+        self.each_entry_of(&started, |entry| tale.take(&entry)).await?;
+        tale.end(&life);
+        Ok(Taken { ticket: tale.view(), is_replayed: started.is_replayed })
     }
 
     /// A ticket as it stands.

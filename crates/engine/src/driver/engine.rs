@@ -2,7 +2,7 @@
 
 use crate::driver::calls::Calls;
 use crate::driver::observe::Observer;
-use crate::driver::read::{Entry, Events, entries};
+use crate::driver::read::{Entry, Events, complete, entries};
 use crate::driver::recall::{Recall, commit, failure};
 use crate::driver::retention;
 use crate::driver::scheduler::{Offers, Scheduler};
@@ -13,7 +13,7 @@ use crate::journal::body::{Blocked, CancelRequested, Decision, Ended, Inbox, Run
 use crate::ports::bus::Bus;
 use crate::ports::clock::Clock;
 use crate::ports::outbound::Outbound;
-use crate::ports::store::{InboxItem, Receipt, Refusal, Store, StoreError, Transition};
+use crate::ports::store::{InboxItem, Receipt, Refusal, Row, Store, StoreError, Transition};
 use crate::run::{RunId, RunNo, Status, Submit, Time};
 use crate::shard::core::{Core, CoreOptions};
 use crate::shard::wire::{Input, Start};
@@ -122,6 +122,8 @@ pub struct Accepted {
     pub status: Status,
     /// Its end, when it was waited for and came in time.
     pub end: Option<Ended>,
+    /// Its whole journal, where it was waited for and the journal is at hand; see [`Engine::read`].
+    pub journal: Vec<Row>,
 }
 
 /// Too much at once; nothing was done.
@@ -350,10 +352,10 @@ impl Engine {
             None => answer.await,
         };
         match announced.map_err(|_| SubmitError::Stopping)?? {
-            Announced::Accepted { run, status, end: Some((_, ended)) } => {
-                Ok(Accepted { run, id, replayed: false, status, end: Some(ended) })
+            Announced::Accepted { run, status, end: Some((_, ended)), journal } => {
+                Ok(Accepted { run, id, replayed: false, status, end: Some(ended), journal })
             }
-            Announced::Accepted { run, status, end: None } => self.rest(run, id, false, status, until).await,
+            Announced::Accepted { run, status, end: None, .. } => self.rest(run, id, false, status, until).await,
             Announced::Earlier { run, id } => {
                 let status = inner.ports.store.run(run).await?.map_or(Status::Queued, |row| row.status);
                 self.rest(run, id, true, status, until).await
@@ -386,18 +388,20 @@ impl Engine {
         status: Status,
         until: Option<tokio::time::Instant>,
     ) -> Result<Accepted, SubmitError> {
-        let Some(until) = until else { return Ok(Accepted { run, id, replayed, status, end: None }) };
+        let Some(until) = until else {
+            return Ok(Accepted { run, id, replayed, status, end: None, journal: Vec::new() });
+        };
         if let Some((status, ended)) = self.wait_until(run, until).await? {
-            return Ok(Accepted { run, id, replayed, status, end: Some(ended) });
+            return Ok(Accepted { run, id, replayed, status, end: Some(ended), journal: Vec::new() });
         }
         // It may have begun, or wait for a person by now.
         let status = self.inner.ports.store.run(run).await?.map_or(status, |row| row.status);
-        Ok(Accepted { run, id, replayed, status, end: None })
+        Ok(Accepted { run, id, replayed, status, end: None, journal: Vec::new() })
     }
 
     async fn accepted_by_now(&self, run: RunNo, id: RunId) -> Result<Accepted, SubmitError> {
         match self.inner.ports.store.run(run).await? {
-            Some(row) => Ok(Accepted { run, id, replayed: false, status: row.status, end: None }),
+            Some(row) => Ok(Accepted { run, id, replayed: false, status: row.status, end: None, journal: Vec::new() }),
             None => Err(StoreError::Unavailable("the run could not be written in time".into()).into()),
         }
     }
@@ -482,6 +486,14 @@ impl Engine {
     /// The store cannot be read, or holds what it should not.
     pub async fn entries(&self, run: RunNo, after: u32, rows_max: u32) -> Result<Vec<Entry>, StoreError> {
         entries(self.inner.ports.store.as_ref(), run, after, rows_max).await
+    }
+
+    /// The entries of a journal that came with the end of a run; bodies complete.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn read(&self, run: RunNo, journal: &[Row]) -> Result<Vec<Entry>, StoreError> {
+        complete(self.inner.ports.store.as_ref(), run, journal).await
     }
 
     /// Follow a run's entries after `after`, as they become durable.

@@ -40,10 +40,16 @@ pub(crate) async fn entries(
     rows_max: u32,
 ) -> Result<Vec<Entry>, StoreError> {
     let rows = store.journal(run, after, rows_max).await?;
-    let blobs = fetch_blobs(store, &rows).await?;
-    let mut entries = decode(&rows, &blobs)?;
-    put_text_back(store, run, &mut entries).await?;
+    let mut entries = complete(store, run, &rows).await?;
     entries.retain(|e| e.seq > after);
+    Ok(entries)
+}
+
+/// The entries of rows, with large bodies and streamed texts in place.
+pub(crate) async fn complete(store: &dyn Store, run: RunNo, rows: &[Row]) -> Result<Vec<Entry>, StoreError> {
+    let blobs = fetch_blobs(store, rows).await?;
+    let mut entries = decode(rows, &blobs)?;
+    put_text_back(store, run, &mut entries).await?;
     Ok(entries)
 }
 

@@ -316,7 +316,7 @@ async fn verify(ports: Ports, offers: Offers, run: RunNo, id: RunId, reply: Acce
     let answer = match ports.store.run_by_id(id).await {
         Ok(Some(row)) => {
             offers.offer(run);
-            Ok(Announced::Accepted { run, status: row.status, end: None })
+            Ok(Announced::Accepted { run, status: row.status, end: None, journal: Vec::new() })
         }
         Ok(None) => {
             offers.left(run);

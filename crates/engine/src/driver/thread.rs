@@ -5,7 +5,7 @@ use crate::driver::engine::{Ports, SubmitError};
 use crate::driver::observe::Observer;
 use crate::driver::scheduler::Offers;
 use crate::journal::body::Ended;
-use crate::ports::store::InboxItem;
+use crate::ports::store::{Append, Fence, InboxItem, Row};
 use crate::run::{RunId, RunNo, Status, Time};
 use crate::shard::core::Core;
 use crate::shard::gate::Durable;
@@ -21,6 +21,8 @@ use tokio::sync::oneshot;
 const WORDS_MAX: usize = 1_024;
 /// Waiters that are kept without looking for closed ones.
 const WAITERS_MIN: usize = 1_024;
+/// Most bytes of a journal that are kept for the one who waits for its end.
+const JOURNAL_BYTES_MAX: usize = 64 * 1024;
 
 /// How an accepted run is announced.
 pub(crate) type AcceptedTx = oneshot::Sender<Result<Announced, SubmitError>>;
@@ -28,8 +30,17 @@ pub(crate) type AcceptedTx = oneshot::Sender<Result<Announced, SubmitError>>;
 /// What the submitter learns.
 #[derive(Debug)]
 pub(crate) enum Announced {
-    Accepted { run: RunNo, status: Status, end: Option<(Status, Ended)> },
-    Earlier { run: RunNo, id: RunId },
+    /// The journal comes with the end where it is small and was written here from its first row.
+    Accepted {
+        run: RunNo,
+        status: Status,
+        end: Option<(Status, Ended)>,
+        journal: Vec<Row>,
+    },
+    Earlier {
+        run: RunNo,
+        id: RunId,
+    },
 }
 
 /// A word to a shard's thread.
@@ -73,6 +84,30 @@ struct Submitter {
     id: RunId,
     until_end: bool,
     reply: AcceptedTx,
+    /// What was handed to the store so far, for one who waits for the end; empty once it is too much.
+    journal: Vec<Row>,
+    journal_bytes: usize,
+}
+
+impl Submitter {
+    fn new(id: RunId, until_end: bool, reply: AcceptedTx) -> Self {
+        Self { id, until_end, reply, journal: Vec::new(), journal_bytes: 0 }
+    }
+
+    /// Keeps a row for the answer, which is then read from here and not from the store.
+    fn keep(&mut self, append: &Append) {
+        let prev = match append.fence {
+            Fence::Birth(_) => 0,
+            Fence::After { prev } | Fence::Claim { prev } => prev,
+        };
+        self.journal_bytes = self.journal_bytes.saturating_add(append.body.len());
+        if !self.until_end || self.journal_bytes > JOURNAL_BYTES_MAX {
+            self.journal.clear();
+            return;
+        }
+        let Append { first, last, epoch, at, ref body, .. } = *append;
+        self.journal.push(Row { first, last, prev, epoch, at, body: body.clone() });
+    }
 }
 
 pub(crate) struct Shard {
@@ -165,7 +200,7 @@ impl Shard {
                 self.handle(input, now);
             }
             Word::Start { start, until_end, reply } => {
-                self.submitters.insert(start.run, Submitter { id: start.id, until_end, reply });
+                self.submitters.insert(start.run, Submitter::new(start.id, until_end, reply));
                 self.handle(Input::Start(start), now);
             }
             Word::Adopt(adopt) => {
@@ -220,6 +255,13 @@ impl Shard {
         }
         let Some(batch) = self.core.flush() else { return };
         let mailbox = self.mailbox.clone();
+        if !self.submitters.is_empty() {
+            for append in batch.transitions.iter().flat_map(|transition| &transition.appends) {
+                if let Some(submitter) = self.submitters.get_mut(&append.run) {
+                    submitter.keep(append);
+                }
+            }
+        }
         let no = batch.no;
         let done = Box::new(move |receipts| mailbox.send(Word::Input(Input::Receipts(no, receipts))));
         self.ports.store.submit(batch.transitions, done);
@@ -255,7 +297,7 @@ impl Shard {
         match leave.into_inner() {
             Leave::Accepted(run, status) => {
                 if self.submitters.get(&run).is_some_and(|s| !s.until_end) {
-                    self.answer(run, Ok(Announced::Accepted { run, status, end: None }));
+                    self.answer(run, Ok(Announced::Accepted { run, status, end: None, journal: Vec::new() }));
                 }
             }
             Leave::Ended(end) => {
@@ -265,9 +307,11 @@ impl Shard {
                 for waiter in self.waiters.remove(&end.run).unwrap_or_default() {
                     let _ = waiter.send((end.status, end.ended.clone()));
                 }
-                let announced =
-                    Announced::Accepted { run: end.run, status: end.status, end: Some((end.status, end.ended)) };
-                self.answer(end.run, Ok(announced));
+                let kept = self.submitters.get_mut(&end.run).map(|s| std::mem::take(&mut s.journal));
+                let journal = kept.filter(|rows| rows.first().is_some_and(|row| row.first == 1)).unwrap_or_default();
+                let (run, status) = (end.run, end.status);
+                let announced = Announced::Accepted { run, status, end: Some((status, end.ended)), journal };
+                self.answer(run, Ok(announced));
             }
             Leave::Parked(run, due) => {
                 self.offers.left_while_waiting(run);
@@ -294,7 +338,7 @@ impl Shard {
 
     /// The run goes on elsewhere: whoever waits for its end waits on.
     fn unfinished(&mut self, run: RunNo, status: Status) {
-        self.answer(run, Ok(Announced::Accepted { run, status, end: None }));
+        self.answer(run, Ok(Announced::Accepted { run, status, end: None, journal: Vec::new() }));
     }
 
     /// A write's outcome may be unknown: only the store can say whether a submitted run was accepted.

@@ -101,6 +101,7 @@ async fn a_run_is_accepted_and_ends() {
     assert_eq!(done.status, Status::Completed);
     assert_eq!(done.end.unwrap().output.unwrap().get(), r#""start012""#);
     let entries = engine.entries(done.run, 0, 100).await.unwrap();
+    assert_eq!(engine.read(done.run, &done.journal).await.unwrap(), entries, "who waits has the journal at hand");
     assert!(entries.iter().map(|e| e.seq).eq(1..=entries.len() as u32), "numbered from 1 without a gap");
     assert_eq!(entries.first().unwrap().kind, Kind::RunQueued);
     assert_eq!(entries.last().unwrap().kind, Kind::RunCompleted);
