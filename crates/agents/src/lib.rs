@@ -13,6 +13,7 @@ pub mod http_agent;
 pub mod knowledge;
 pub mod market;
 pub mod model;
+pub mod payment;
 pub mod person;
 mod reasoning;
 pub mod srv;
