@@ -3,10 +3,11 @@
 //! A payment has three outcomes. Paid: the till said so. Refused: it said no. Unknown: nothing came back, or nothing that says
 //! either; it is never sent again, since it may have been made.
 
+use crate::payment::{self, Credential, Offer, read_offer};
 use crate::upstream::{Ask, Reply};
 use crate::vault;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tutti_engine::Amounts;
@@ -95,7 +96,31 @@ pub struct AskSource {
     pub id: String,
     /// What was paid with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
+    pub proof: Option<Proof>,
+}
+
+/// What shows that a source was paid, or pays it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// The seed's dialect: the token that the till was paid with.
+    Token(String),
+    /// x402 and MPP: a signed payment, always the same for the same source.
+    Signed(Credential),
+}
+
+impl Proof {
+    fn headers(&self) -> Result<HeaderMap, ActivityError> {
+        let (name, value) = match self {
+            Self::Token(token) => (TOKEN_HEADER, token.as_str()),
+            Self::Signed(Credential { header, value }) => (header.as_str(), value.as_str()),
+        };
+        let unusable = |_| ActivityError::fatal(PAYMENT, "what was paid with cannot be sent in a header");
+        let mut value = HeaderValue::from_str(value).map_err(|_| unusable(()))?;
+        value.set_sensitive(true);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable(()))?;
+        Ok(HeaderMap::from_iter([(name, value)]))
+    }
 }
 
 /// What a source answers.
@@ -104,8 +129,8 @@ pub struct AskSource {
 pub enum Answer {
     /// What it knows.
     Data(Value),
-    /// It wants to be paid so much.
-    Asks(u64),
+    /// It wants to be paid.
+    Asks(Offer),
     /// It wants something that is no price, told in words.
     Odd(String),
 }
@@ -115,34 +140,17 @@ impl Activity for AskSource {
     const NAME: &'static str = "market.ask";
 
     async fn run(self, cx: ActivityCx) -> Result<Answer, ActivityError> {
-        let mut headers = HeaderMap::new();
-        if let Some(token) = &self.token {
-            let value = HeaderValue::from_str(token)
-                .map_err(|_| ActivityError::fatal(PAYMENT, "the payment token cannot be sent in a header"))?;
-            headers.insert(TOKEN_HEADER, value);
-        }
-        let id: String = url::form_urlencoded::byte_serialize(self.id.as_bytes()).collect();
-        let ask = get(format!("{}/company/detail?id={id}", self.base), headers);
+        let headers = self.proof.as_ref().map(Proof::headers).transpose()?.unwrap_or_default();
+        let ask = get(detail(&self.base, &self.id), headers);
         let reply = ask.send(&cx).await?;
         if reply.status == 402 {
-            return Ok(match price(&reply) {
-                Ok(price) => Answer::Asks(price),
+            return Ok(match read_offer(&reply.headers, &reply.body) {
+                Ok(offer) => Answer::Asks(offer),
                 Err(why) => Answer::Odd(why),
             });
         }
         ask.read(&reply).map(Answer::Data)
     }
-}
-
-/// What a 402 asks: a whole number of units, at least one.
-fn price(reply: &Reply) -> Result<u64, String> {
-    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let asked = body.get("price").ok_or("it asks to be paid and names no price")?;
-    let price = asked.as_u64().filter(|price| *price > 0 && i64::try_from(*price).is_ok());
-    price.ok_or_else(|| {
-        let asked: String = asked.to_string().chars().take(40).collect();
-        format!("it asks {asked}, which is no price (a whole number from 1)")
-    })
 }
 
 /// Asks the payment manager for a token that may spend a budget.
@@ -198,24 +206,30 @@ impl Activity for VerifyVoice {
     }
 }
 
-/// Pays a price with a token. Sent at most once.
+/// Pays a source: with a token at the till, or by asking it with a signed payment. Sent at most once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pay {
     /// The marketplace.
     pub base: String,
     /// With what.
-    pub token: String,
+    pub proof: Proof,
     /// How much.
     pub amount: u64,
-    /// For whom; stands in the intent, not in the request.
+    /// For whom.
     pub source: String,
 }
 
 /// A payment that was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Paid {
     /// How much.
     pub amount: u64,
+    /// What came with it, where the payment went with the question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+    /// The seller's receipt, where it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Value>,
 }
 
 impl Activity for Pay {
@@ -224,14 +238,23 @@ impl Activity for Pay {
     const EFFECT: Effect = Effect::AtMostOnce;
 
     async fn run(self, cx: ActivityCx) -> Result<Paid, ActivityError> {
-        let body = json!({"tokenId": self.token, "amount": self.amount});
-        let ask = post(TILL, PAYMENT, format!("{}/pay", self.base), &body);
+        let ask = match &self.proof {
+            Proof::Token(token) => {
+                let body = json!({"tokenId": token, "amount": self.amount});
+                post(TILL, PAYMENT, format!("{}/pay", self.base), &body)
+            }
+            Proof::Signed(_) => Ask { class: PAYMENT, ..get(detail(&self.base, &self.source), self.proof.headers()?) },
+        };
         let unknown = |message: String| ActivityError {
             next: Next::Person,
             ..ActivityError::fatal(PAYMENT, format!("{message}; whether it was paid is not known")).sent()
         };
         let outcome = match ask.send(&cx).await {
-            Ok(Reply { status: 200..=299, .. }) => Ok(Paid { amount: self.amount }),
+            Ok(reply @ Reply { status: 200..=299, .. }) => {
+                let is_signed = matches!(self.proof, Proof::Signed(_));
+                let data = if is_signed { serde_json::from_slice(&reply.body).ok() } else { None };
+                Ok(Paid { amount: self.amount, data, receipt: payment::receipt(&reply.headers) })
+            }
             Ok(reply @ Reply { status: 408 | 409 | 425 | 429, .. }) => Err(unknown(ask.status(&reply).message)),
             Ok(reply @ Reply { status: 400..=499, .. }) => {
                 Err(ActivityError::fatal(PAYMENT, ask.status(&reply).message))
@@ -261,6 +284,11 @@ async fn voice(handle: String) -> Result<String, ActivityError> {
     found.ok_or_else(|| ActivityError::fatal(AUTHENTICATION, gone))
 }
 
+fn detail(base: &str, id: &str) -> String {
+    let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("{base}/company/detail?id={id}")
+}
+
 fn get(url: String, headers: HeaderMap) -> Ask<'static> {
     Ask { service: MARKET, class: DATA, method: Method::GET, url, headers, body: Bytes::new() }
 }
@@ -273,31 +301,6 @@ fn post(service: &'static str, class: &'static str, url: String, body: &Value) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_price_is_a_whole_number_from_one() {
-        let asks = |body: &str| {
-            price(&Reply { status: 402, headers: HeaderMap::new(), body: body.as_bytes().to_vec().into() })
-        };
-        assert_eq!(asks(r#"{"price": 1}"#), Ok(1));
-        assert_eq!(asks(r#"{"price": 9223372036854775807}"#), Ok(i64::MAX as u64));
-        for odd in [
-            r#"{"price": 0}"#,
-            r#"{"price": -5}"#,
-            r#"{"price": 1.5}"#,
-            r#"{"price": 1.0}"#,
-            r#"{"price": 9223372036854775808}"#,
-            r#"{"price": 1e3}"#,
-            r#"{"price": "5"}"#,
-            r#"{"price": null}"#,
-            r#"{"price": [5]}"#,
-            "{}",
-            "pay!",
-            "",
-        ] {
-            assert!(asks(odd).is_err(), "{odd}");
-        }
-    }
 
     #[test]
     fn sources_are_named_once_and_bounded() {

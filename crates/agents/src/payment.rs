@@ -212,6 +212,13 @@ pub fn sign(offer: &Offer, nonce: [u8; 32], now_seconds: i64) -> Result<Credenti
     })
 }
 
+/// What a seller says of a payment, where it says something.
+#[must_use]
+pub fn receipt(headers: &HeaderMap) -> Option<Value> {
+    let names = ["payment-response", "x-payment-response", "payment-receipt"];
+    names.into_iter().find_map(|name| decoded(headers.get(name)?.as_bytes()))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

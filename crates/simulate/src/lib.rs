@@ -7,6 +7,7 @@ mod answer;
 pub mod companies;
 mod fault;
 mod market;
+mod paywall;
 mod role;
 mod serve;
 mod service;
@@ -15,6 +16,7 @@ mod ticket_agents;
 
 pub use companies::Company;
 pub use fault::Fault;
+pub use paywall::Asks;
 pub use role::Role;
 pub use serve::serve;
 
@@ -47,6 +49,8 @@ pub struct Options {
     pub faults: Vec<Fault>,
     /// What the marketplace sells; the built-in companies if empty.
     pub companies: Vec<Company>,
+    /// In whose words the marketplace asks to be paid.
+    pub dialect: Asks,
 }
 
 struct World {
@@ -78,11 +82,10 @@ pub fn router(options: Options) -> Router {
         script: Script::new(options.rules).or_answer().forgetful(),
         faults: RwLock::new(armed(options.faults)),
         stats: Stats::default(),
-        market: market::Market::new(if options.companies.is_empty() {
-            companies::built_in()
-        } else {
-            options.companies
-        }),
+        market: market::Market::new(
+            if options.companies.is_empty() { companies::built_in() } else { options.companies },
+            options.dialect,
+        ),
     };
     Router::new()
         .route("/v1/chat/completions", post(chat))

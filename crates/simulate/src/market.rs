@@ -4,6 +4,7 @@
 use crate::World;
 use crate::companies::{self, Company};
 use crate::fault::Fault;
+use crate::paywall::{self, Asks, Signed};
 use crate::role::Role;
 use crate::service::Answer;
 use axum::body::Bytes;
@@ -24,6 +25,7 @@ const FREE_EVERY: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Market {
     companies: Vec<Company>,
+    asks: Asks,
     books: Mutex<Books>,
 }
 
@@ -33,6 +35,10 @@ struct Books {
     /// Tokens by the key under which they were asked for.
     by_key: BTreeMap<String, u64>,
     last: u64,
+    /// Who pays with signed payments, by address.
+    payers: BTreeMap<String, Account>,
+    /// What each signed payment bought, by its nonce.
+    nonces: BTreeMap<String, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -88,8 +94,8 @@ fn key(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Market {
-    pub fn new(companies: Vec<Company>) -> Self {
-        Self { companies, books: Mutex::default() }
+    pub fn new(companies: Vec<Company>, asks: Asks) -> Self {
+        Self { companies, asks, books: Mutex::default() }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -100,11 +106,12 @@ impl Market {
         self.companies.get(id.checked_sub(1)?)
     }
 
-    fn detail(&self, id: usize, token: Option<&str>, fault: Option<&Fault>) -> Answer {
+    fn detail(&self, id: usize, headers: &HeaderMap, fault: Option<&Fault>) -> Answer {
         let Some(company) = self.company(id) else {
             return Answer::wrong(StatusCode::NOT_FOUND, "there is no such company");
         };
-        let asks = |price: Value| Answer::new(StatusCode::PAYMENT_REQUIRED, &json!({ "price": price }));
+        let asks = |price: Value| paywall::ask(self.asks, &price);
+        let token = headers.get("x-payment-token").and_then(|value| value.to_str().ok());
         let real = price(id);
         let wrong = fault.and_then(|fault| fault.price.clone());
         if fault.is_some_and(|fault| fault.always_402) {
@@ -129,11 +136,35 @@ impl Market {
                 };
             }
         }
+        if let Some(signed) = paywall::signed(headers)
+            && books.charge(&signed, id, real)
+        {
+            return match fault.and_then(|fault| fault.price_after) {
+                Some(more) => asks(more.into()),
+                None => Answer { headers: paywall::receipt(self.asks), ..Answer::ok(&company.detail(id)) },
+            };
+        }
         asks(wrong.unwrap_or(real.into()))
     }
 }
 
 impl Books {
+    /// Charges a signed payment once, however often it comes; whether it has bought this.
+    fn charge(&mut self, signed: &Signed, id: usize, price: i64) -> bool {
+        if let Some(bought) = self.nonces.get(&signed.nonce) {
+            return *bought == id;
+        }
+        if signed.amount < price.max(1) || self.nonces.len() >= TOKENS_MAX {
+            return false;
+        }
+        let account = self.payers.entry(signed.payer.clone()).or_default();
+        account.paid += signed.amount;
+        account.bought.insert(id, signed.amount);
+        account.payments.push((signed.amount, signed.nonce.clone()));
+        self.nonces.insert(signed.nonce.clone(), id);
+        true
+    }
+
     fn account(&mut self, token: &str) -> Option<&mut Account> {
         self.accounts.get_mut(&token.strip_prefix("tok-")?.parse().ok()?)
     }
@@ -172,9 +203,11 @@ impl Books {
     fn json(&self) -> Value {
         let tokens: Map<String, Value> =
             self.accounts.iter().map(|(no, account)| (name(*no), account.json())).collect();
-        let sum = |of: fn(&Account) -> i64| self.accounts.values().map(of).sum::<i64>();
+        let payers: Map<String, Value> =
+            self.payers.iter().map(|(who, account)| (who.clone(), account.json())).collect();
+        let sum = |of: fn(&Account) -> i64| self.accounts.values().chain(self.payers.values()).map(of).sum::<i64>();
         let totals = json!({"tokens": self.accounts.len(), "paid": sum(|a| a.paid), "credit": sum(|a| a.credit)});
-        json!({"tokens": tokens, "totals": totals})
+        json!({"tokens": tokens, "payers": payers, "totals": totals})
     }
 }
 
@@ -202,8 +235,7 @@ pub(crate) async fn detail(
     headers: HeaderMap,
     Query(which): Query<Which>,
 ) -> Response {
-    let token = headers.get("x-payment-token").and_then(|value| value.to_str().ok());
-    world.play(Role::Market, &headers, |fault| world.market.detail(which.id, token, fault)).await
+    world.play(Role::Market, &headers, |fault| world.market.detail(which.id, &headers, fault)).await
 }
 
 pub(crate) async fn pay(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {

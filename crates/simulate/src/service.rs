@@ -5,13 +5,14 @@ use crate::fault::Fault;
 use crate::role::Role;
 use crate::{World, refusal};
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
 /// What a service says where nothing goes wrong.
 pub(crate) struct Answer {
     pub status: StatusCode,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: Vec<u8>,
 }
 
@@ -21,7 +22,7 @@ impl Answer {
     }
 
     pub fn new(status: StatusCode, body: &impl serde::Serialize) -> Self {
-        Self { status, body: serde_json::to_vec(body).unwrap_or_default() }
+        Self { status, headers: Vec::new(), body: serde_json::to_vec(body).unwrap_or_default() }
     }
 
     /// The caller's mistake, in words.
@@ -82,6 +83,7 @@ impl World {
 fn send(answer: Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = answer.status;
+    response.headers_mut().extend(answer.headers);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

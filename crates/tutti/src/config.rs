@@ -13,6 +13,7 @@ pub mod listen;
 pub mod log;
 pub mod model;
 pub mod patterns;
+pub mod payments;
 pub mod providers;
 pub mod remote;
 pub mod research;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub tickets: tickets::Tickets,
     /// Paid research.
     pub research: research::Research,
+    /// What payments may be made with, from `tutti.toml`.
+    pub assets: payments::Assets,
     /// Names that nobody set.
     pub defaults: std::collections::BTreeSet<&'static str>,
     /// Bounds of the process.
@@ -100,6 +103,7 @@ pub struct Loaded {
     values: Values,
     agents: agents::Agents,
     providers: providers::Tables,
+    assets: payments::Assets,
     file_name: String,
     problems: Vec<Problem>,
     /// Remarks for people: set names that this version does not use, likely slips.
@@ -130,9 +134,12 @@ pub fn read(sources: &Sources) -> Loaded {
     }
     let (providers, mut found) = providers::read(&sources.file, &sources.file_name, |name| sources.variable(name));
     problems.append(&mut found);
+    let (assets, mut found) =
+        sources.file.get("payments").map(|t| payments::read(t, &sources.file_name)).unwrap_or_default();
+    problems.append(&mut found);
     problems.extend(unknown_keys(sources));
     let file_name = sources.file_name.clone();
-    let mut loaded = Loaded { notes: notes(sources, &values), values, agents, providers, file_name, problems };
+    let mut loaded = Loaded { notes: notes(sources, &values), values, agents, providers, assets, file_name, problems };
     loaded.check_together();
     loaded
 }
@@ -157,6 +164,7 @@ impl Loaded {
                 defaults: settings().map(|s| s.name).filter(|name| self.is_default(name)).collect(),
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,
+                assets: self.assets.clone(),
                 agents: self.agents.clone(),
                 providers: self.providers.clone(),
                 offline_pace: std::time::Duration::ZERO,
@@ -271,7 +279,7 @@ fn names() -> impl Iterator<Item = String> {
 fn unknown_keys(sources: &Sources) -> Vec<Problem> {
     let known: Vec<String> = names()
         .map(|n| n.to_ascii_lowercase())
-        .chain(["agents", "providers", "routes", "prices"].map(Into::into))
+        .chain(["agents", "providers", "routes", "prices", "payments"].map(Into::into))
         .collect();
     let unknown = sources.file.keys().filter(|k| !known.contains(k) && !later::TABLES.contains(&k.as_str()));
     unknown

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tutti_agents::agent::AgentBook;
 use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::model::{self, Provider, ProviderRef, Providers};
+use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::{card, knowledge, srv, vault};
 use tutti_app::tasks::Research;
@@ -69,6 +70,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         outbound,
     };
     model::install(providers(settings)).map_err(anyhow::Error::msg)?;
+    let signer = settings.research.signer.clone().map(TestSigner::new);
+    payment::install(Wallet { assets: settings.assets.clone(), signer });
     vault::install(Arc::new(SqliteVault::open(&settings.data.dir).map_err(anyhow::Error::msg)?));
     knowledge::install(Arc::new(articles(settings)?));
     let (ended, over) = tokio::sync::mpsc::unbounded_channel();

@@ -10,7 +10,8 @@ use facts::{Facts, Payment};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tutti_agents::agent::AgentDefinition;
-use tutti_agents::market::{AUTHENTICATION, Answer, AskSource, Discover, GetToken, Pay, Source, VerifyVoice};
+use tutti_agents::market::{AUTHENTICATION, Answer, AskSource, Discover, GetToken, Pay, Proof, Source, VerifyVoice};
+use tutti_agents::payment::{self, Dialect, Offer};
 use tutti_agents::team::{Asking, Message, Rules, Team};
 use tutti_agents::turn::Turn;
 use tutti_engine::event::Kind;
@@ -118,7 +119,7 @@ impl Task<'_> {
         for (at, answer) in asked.await?.into_iter().enumerate() {
             facts.asked(at, answer);
         }
-        if facts.prices().next().is_some() {
+        if facts.asks().iter().any(|(_, offer)| offer.is_some()) {
             self.buy(market, &mut facts).await?;
         }
         if facts.obtained() == 0 {
@@ -144,29 +145,42 @@ impl Task<'_> {
         self.ctx.call("discover", discover).retry(self.asking.retry).timeout(self.asking.http_timeout).await
     }
 
-    async fn ask(&self, ctx: &Ctx, market: &str, source: &Source, token: Option<&str>) -> Result<Answer> {
-        let ask = AskSource { base: market.to_owned(), id: source.id.clone(), token: token.map(ToOwned::to_owned) };
+    async fn ask(&self, ctx: &Ctx, market: &str, source: &Source, proof: Option<Proof>) -> Result<Answer> {
+        let ask = AskSource { base: market.to_owned(), id: source.id.clone(), proof };
         ctx.call("ask", ask).retry(self.asking.retry).timeout(self.asking.http_timeout).await
     }
 
-    /// Pays those that asked to be paid. Without a token the free ones have to do.
+    /// Pays those that asked to be paid. Without a token those that want one have to do without; the free ones are there.
     async fn buy(&self, market: &str, facts: &mut Facts) -> Result<()> {
-        let token = match self.token().await {
+        let token = if facts.wants_token() { Some(self.token().await) } else { None };
+        let token = match token.transpose() {
             Ok(token) => token,
             Err(error) if error.class() == AUTHENTICATION => return Err(error),
             Err(error) => {
                 facts.without_token(&error.to_string());
-                return Ok(());
+                None
             }
         };
-        let asks: Vec<(Source, Option<u64>)> = facts.asks();
-        let bought = self.ctx.map("buy", asks, AT_ONCE, async |ctx, (source, price)| {
-            let Some(price) = price else { return Ok(None) };
-            let payment = self.pay(&ctx, market, &token, &source, price).await?;
+        let asks = facts.asks();
+        // A till that takes tokens does not hear what was paid for: one after the other, so that data is a proof.
+        let limit = if token.is_some() { 1 } else { AT_ONCE };
+        let bought = self.ctx.map("buy", asks, limit, async |ctx, (source, offer)| {
+            let Some(offer) = offer else { return Ok(None) };
+            let proof = match (offer.dialect, &token) {
+                (Dialect::Seed, None) => return Ok(None),
+                (Dialect::Seed, Some(token)) => Ok(Proof::Token(token.clone())),
+                _ => self.signed(&ctx, &offer).await?,
+            };
+            let proof = match proof {
+                Ok(proof) => proof,
+                Err(reason) => return Ok(Some((self.refused(&ctx, &source, &offer, reason), None))),
+            };
+            let (payment, data) = self.pay(&ctx, market, &proof, &source, &offer).await?;
             // Also what may have been paid is asked for: data is the proof that it was.
-            let data = match payment {
-                Payment::Refused { .. } => None,
-                _ => Some(self.ask(&ctx, market, &source, Some(&token)).await),
+            let data = match (&payment, data) {
+                (Payment::Refused { .. }, _) => None,
+                (_, Some(data)) => Some(Ok(Answer::Data(data))),
+                (_, None) => Some(self.ask(&ctx, market, &source, Some(proof)).await),
             };
             Ok(Some((payment, data)))
         });
@@ -174,11 +188,25 @@ impl Task<'_> {
             if let Some((payment, data)) = outcome {
                 facts.paid(at, payment);
                 if let Some(data) = data {
-                    facts.asked_with_token(at, data);
+                    facts.asked_again(at, data);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Signs a payment, once: whatever happens later, this is what is sent.
+    async fn signed(&self, ctx: &Ctx, offer: &Offer) -> Result<std::result::Result<Proof, String>> {
+        let mut nonce = [0; 32];
+        nonce.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&ctx.random().to_be_bytes()));
+        let now = ctx.now().0 / 1_000;
+        ctx.step("sign", || payment::sign(offer, nonce, now).map(Proof::Signed)).await
+    }
+
+    fn refused(&self, ctx: &Ctx, source: &Source, offer: &Offer, reason: String) -> Payment {
+        let (source, name, amount) = (&source.id, &source.name, offer.price);
+        ctx.emit(Kind::PaymentRefused, &json!({"source": source, "name": name, "amount": amount, "reason": reason}));
+        Payment::Refused { reason }
     }
 
     /// One for the whole task.
@@ -188,33 +216,39 @@ impl Task<'_> {
         self.ctx.call("token", get).retry(self.asking.retry).timeout(self.asking.http_timeout).await
     }
 
-    async fn pay(&self, ctx: &Ctx, market: &str, token: &str, source: &Source, price: u64) -> Result<Payment> {
+    /// What came of a payment, and what came with it.
+    async fn pay(
+        &self,
+        ctx: &Ctx,
+        market: &str,
+        proof: &Proof,
+        source: &Source,
+        offer: &Offer,
+    ) -> Result<(Payment, Option<Value>)> {
+        let price = offer.price;
         let about = json!({"source": source.id, "name": source.name, "amount": price});
-        let told = |reason: &str| json!({"source": source.id, "name": source.name, "amount": price, "reason": reason});
         ctx.emit(Kind::PaymentRequired, &about);
         let amount = Amounts { purchases: price, ..Amounts::default() };
         let need = Need { want: amount, least: amount, share: Share::Ordinary, siblings: 1 };
         let grant = match ctx.reserve("budget", need) {
             Ok(grant) => grant,
-            Err(error) => {
-                let reason = error.into_run_error().message;
-                ctx.emit(Kind::PaymentRefused, &told(&reason));
-                return Ok(Payment::Refused { reason });
-            }
+            Err(error) => return Ok((self.refused(ctx, source, offer, error.into_run_error().message), None)),
         };
-        let pay = Pay { base: market.to_owned(), token: token.to_owned(), amount: price, source: source.id.clone() };
+        let pay = Pay { base: market.to_owned(), proof: proof.clone(), amount: price, source: source.id.clone() };
         let call = ctx.call("pay", pay).retry(self.asking.retry).timeout(self.asking.http_timeout);
         match call.about(&about).paid_by(grant).await {
-            Ok(_) => {
+            Ok(paid) => {
                 ctx.emit(Kind::PaymentPaid, &about);
-                Ok(Payment::Paid)
+                Ok((Payment::Paid, paid.data))
             }
-            Err(Error::Step { error, .. }) => {
+            Err(Error::Step { error, .. }) if error.may_have_cost => {
                 let reason = error.message;
-                let kind = if error.may_have_cost { Kind::PaymentUnknown } else { Kind::PaymentRefused };
-                ctx.emit(kind, &told(&reason));
-                Ok(if error.may_have_cost { Payment::Unknown { reason } } else { Payment::Refused { reason } })
+                let (source, name) = (&source.id, &source.name);
+                let told = json!({"source": source, "name": name, "amount": price, "reason": reason});
+                ctx.emit(Kind::PaymentUnknown, &told);
+                Ok((Payment::Unknown { reason }, None))
             }
+            Err(Error::Step { error, .. }) => Ok((self.refused(ctx, source, offer, error.message), None)),
             Err(error) => Err(error),
         }
     }

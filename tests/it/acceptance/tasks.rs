@@ -224,3 +224,46 @@ async fn everything_wrong_with_a_request_is_told_at_once() {
     }
     assert_eq!(client.get("/v1/runs").await.expect(200).json()["items"], json!([]), "nothing was started");
 }
+
+#[tokio::test]
+async fn the_other_dialects_pay_once_too_and_only_with_assets_that_are_named() {
+    for dialect in ["x402", "x402-v1", "mpp"] {
+        let world = Simulator::start(&["--dialect", dialect]).await;
+        let config = "[payments.assets]\n\"0xTEST\" = { decimals = 6, units = 100 }\n";
+        let start = world.market(Start::new()).env("PAYMENT_SIGNER_SECRET", "signs-for-tests");
+        let server = start.clone().file("tutti.toml", config).start().await;
+        let client = server.client();
+        let done = task(&client, THEME, 30, "ann").await;
+        assert_eq!(
+            (&done["status"], &done["spent"], &done["held"]),
+            (&json!("completed"), &json!(17), &json!(0)),
+            "{dialect}: {done}"
+        );
+        assert_eq!(world.books().await["totals"]["paid"], 17, "{dialect}");
+        assert_eq!(world.books().await["totals"]["tokens"], 0, "no token is asked for: {dialect}");
+        // The answer to a payment gets lost: what was signed is shown again, and is not charged again.
+        world.faults(&json!({"lose_answer": true, "every": 3, "for_role": "market"})).await;
+        let lost = task(&client, THEME, 30, "ann").await;
+        world.well().await;
+        let paid = world.books().await["totals"]["paid"].as_u64().unwrap() - 17;
+        let (spent, held) = (lost["spent"].as_u64().unwrap(), lost["held"].as_u64().unwrap());
+        assert!(spent <= paid && paid <= spent + held && spent + held <= 30, "{dialect}: paid {paid}: {lost}");
+        let nonces = world.books().await["payers"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|p| p["payments"].as_array().unwrap().clone())
+            .collect::<Vec<_>>();
+        let distinct: std::collections::BTreeSet<_> = nonces.iter().map(|p| p["key"].to_string()).collect();
+        assert_eq!(distinct.len(), nonces.len(), "{dialect}");
+        let run = client.run(text(&done["task_id"])).await;
+        assert!(!run.whole.to_string().contains("signs-for-tests"));
+        // An asset that nobody named, and a signer that nobody set.
+        let unnamed = world.market(Start::new()).env("PAYMENT_SIGNER_SECRET", "signs-for-tests").start().await;
+        let done = task(&unnamed.client(), "Galaxy Chips and Oak Homes", 30, "ann").await;
+        assert!(text(&done["sources"]["refused"][0]["reason"]).contains("[payments.assets]"), "{dialect}: {done}");
+        let unsigned = world.market(Start::new()).file("tutti.toml", config).start().await;
+        let done = task(&unsigned.client(), "Galaxy Chips and Oak Homes", 30, "ann").await;
+        assert!(text(&done["sources"]["refused"][0]["reason"]).contains("PAYMENT_SIGNER_SECRET"), "{dialect}: {done}");
+    }
+}

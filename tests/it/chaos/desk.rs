@@ -30,8 +30,8 @@ async fn every_query_as_a_ticket_ends_resolved_or_escalated_and_each_answer_is_a
     let world = Simulator::start(&[]).await;
     // Five in a hundred, of every kind that passes by itself.
     world
-        .faults(&json!([{"status": 503, "rate": 0.03}, {"drop": true, "rate": 0.02}, {"status": 429, "rate": 0.01},
-            {"lose_answer": true, "rate": 0.02}]))
+        .faults(&json!([{"status": 503, "every": 29}, {"drop": true, "every": 37}, {"status": 429, "every": 101},
+            {"lose_answer": true, "every": 53}]))
         .await;
     let server = world.desk(Start::new()).start().await;
     let client = server.client();

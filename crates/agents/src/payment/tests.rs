@@ -92,6 +92,33 @@ fn the_same_payment_is_signed_the_same_and_says_what_it_pays() {
     assert_eq!((signed.header.as_str(), &payload["challenge"]["id"]), ("authorization", &json!("a")));
 }
 
+#[test]
+fn a_price_of_the_seed_is_a_whole_number_from_one() {
+    wallet();
+    let asks = |body: &str| read_offer(&HeaderMap::new(), body.as_bytes()).map(|offer| offer.price);
+    assert_eq!(asks(r#"{"price": 1}"#), Ok(1));
+    assert_eq!(asks(r#"{"price": 9223372036854775807}"#), Ok(i64::MAX as u64));
+    for odd in ["0", "-5", "1.5", "1.0", "9223372036854775808", "1e3", "\"5\"", "null", "[5]"] {
+        assert!(asks(&format!("{{\"price\": {odd}}}")).is_err(), "{odd}");
+    }
+    for odd in ["{}", "pay!", ""] {
+        assert!(asks(odd).is_err(), "{odd}");
+    }
+}
+
+#[test]
+fn receipts_are_read_in_each_dialect() {
+    let told = json!({"success": true, "transaction": "0xabc"});
+    for (name, value) in [
+        ("payment-response", STANDARD.encode(told.to_string())),
+        ("x-payment-response", STANDARD.encode(told.to_string())),
+        ("payment-receipt", URL_SAFE_NO_PAD.encode(told.to_string())),
+    ] {
+        assert_eq!(receipt(&headers(name, &value)), Some(told.clone()), "{name}");
+    }
+    assert_eq!(receipt(&headers("payment-receipt", "?")), None);
+}
+
 proptest! {
     #[test]
     fn hostile_answers_are_told_and_never_panic(header in "[ -~]{0,200}", body in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -78,13 +78,13 @@ impl TaskView {
 }
 
 fn used_source(source: &SourceFacts) -> Value {
-    let price = source.price.filter(|_| source.payment.is_some()).unwrap_or(0);
+    let price = source.price().filter(|_| source.payment.is_some()).unwrap_or(0);
     json!({"id": source.source.id, "name": source.source.name, "price": price, "data": source.data})
 }
 
 fn refused_source(source: &SourceFacts) -> Value {
     let reason = source.why_not.as_deref().unwrap_or("it was not asked any more");
-    json!({"id": source.source.id, "name": source.source.name, "price": source.price, "reason": reason})
+    json!({"id": source.source.id, "name": source.source.name, "price": source.price(), "reason": reason})
 }
 
 /// A payment that was sent; what the budget refused was not.
@@ -95,7 +95,7 @@ fn receipt(source: &SourceFacts) -> Option<Value> {
         Payment::Refused { reason } if source.at.is_some() => ("refused", Some(reason)),
         Payment::Refused { .. } => return None,
     };
-    Some(json!({"source": source.source.id, "name": source.source.name, "amount": source.price, "outcome": outcome,
+    Some(json!({"source": source.source.id, "name": source.source.name, "amount": source.price(), "outcome": outcome,
         "at": source.at.map(Stamp), "reason": reason, "settled_by": source.settled_by}))
 }
 

@@ -6,7 +6,7 @@ use crate::watch::interrupted;
 use anyhow::Context as _;
 use serde_json::Value;
 use tutti_agents::yaml::yaml_to_json;
-use tutti_simulate::{Fault, Options, Role, companies, read_rules, router, serve};
+use tutti_simulate::{Asks, Fault, Options, Role, companies, read_rules, router, serve};
 
 /// Where, and what goes wrong.
 #[derive(Debug, clap::Args)]
@@ -24,6 +24,9 @@ pub struct Args {
     /// Location, Founded); invented ones if absent
     #[arg(long, value_name = "FILE")]
     companies: Option<String>,
+    /// In whose words the marketplace asks to be paid: seed, x402, x402-v1 or mpp
+    #[arg(long, value_name = "DIALECT", default_value = "seed", value_parser = dialect)]
+    dialect: Asks,
     #[command(flatten)]
     wrong: Wrong,
 }
@@ -92,7 +95,7 @@ struct Wrong {
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let rules = args.script.as_deref().map_or(Ok(Vec::new()), rules)?;
     let companies = args.companies.as_deref().map_or(Ok(Vec::new()), sold)?;
-    let options = Options { rules, faults: args.wrong.faults()?, companies };
+    let options = Options { rules, faults: args.wrong.faults()?, companies, dialect: args.dialect };
     let (host, port) = (args.host.as_str(), args.port);
     let listener = tokio::net::TcpListener::bind((host, port)).await.with_context(|| {
         format!("cannot listen on {host}:{port}; choose another port with --port, or 0 for any free one")
@@ -140,6 +143,15 @@ impl Wrong {
         fault.check().map_err(Usage)?;
         Ok(vec![fault])
     }
+}
+
+fn dialect(word: &str) -> Result<Asks, String> {
+    let known = || Asks::ALL.map(|(word, _)| word).join(", ");
+    Asks::ALL
+        .into_iter()
+        .find(|(known, _)| *known == word)
+        .map(|(_, asks)| asks)
+        .ok_or_else(|| format!("not one of: {}", known()))
 }
 
 fn role(word: &str) -> Result<Role, String> {

@@ -80,4 +80,4 @@ pub const CONCERN: Concern = Concern {
 };
 
 /// Tables of `tutti.toml` that a later version reads.
-pub const TABLES: &[&str] = &["discovery", "payments"];
+pub const TABLES: &[&str] = &["discovery"];

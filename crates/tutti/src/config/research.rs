@@ -1,8 +1,9 @@
 //! Paid research: where sources are found and bought, and who pays.
 
-use super::form::{Maybe, Seconds, Text, WebUrl};
+use super::form::{Maybe, Seconds, Secret, Text, WebUrl};
 use super::setting::concern;
 use reqwest::Url;
+use secrecy::SecretString;
 use std::time::Duration;
 
 concern! {
@@ -14,6 +15,8 @@ concern! {
             "Where research tasks get payment tokens.";
         VOICE_VERIFY_URL: voice_verify: Option<Url> = Maybe(WebUrl), None,
             "Who checks a voice before a payment token is asked for; nobody if absent.";
+        PAYMENT_SIGNER_SECRET: signer: Option<SecretString> = Maybe(Secret), None,
+            "Secret that signs x402 and MPP payments for test networks; only the token dialect is paid if absent.";
         WORKFLOW_TIMEOUT: timeout: Duration = Seconds { min_ms: 100, max_s: 86_400 }, Some("300"),
             "How long a research task may take.";
         BUDGET_UNIT: unit: String = Text, Some("USD-cent"),
@@ -55,6 +58,7 @@ mod tests {
             marketplace: url("http://localhost:8002"),
             payment_manager: url("http://localhost:8001"),
             voice_verify: None,
+            signer: None,
             timeout: Duration::from_secs(300),
             unit: "USD-cent".into(),
         };

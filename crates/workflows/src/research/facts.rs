@@ -3,7 +3,8 @@
 use super::{Input, Settlement};
 use serde::Serialize;
 use serde_json::Value;
-use tutti_agents::market::{Answer, Source};
+use tutti_agents::market::{Answer, Paid, Source};
+use tutti_agents::payment::{Dialect, Offer};
 use tutti_engine::driver::Entry;
 use tutti_engine::event::Kind;
 use tutti_engine::journal::body::{Completed, Failed};
@@ -34,7 +35,7 @@ pub struct SourceFacts {
     /// Which.
     pub source: Source,
     /// What it asked.
-    pub price: Option<u64>,
+    pub offer: Option<Offer>,
     /// What it gave.
     pub data: Option<Value>,
     /// Why it gave nothing.
@@ -45,6 +46,14 @@ pub struct SourceFacts {
     pub at: Option<Time>,
     /// Who said so, where a person settled it.
     pub settled_by: Option<String>,
+}
+
+impl SourceFacts {
+    /// What it asked, in units of the budget.
+    #[must_use]
+    pub fn price(&self) -> Option<u64> {
+        self.offer.as_ref().map(|offer| offer.price)
+    }
 }
 
 /// All of a task.
@@ -68,7 +77,7 @@ impl Facts {
     pub fn new(input: &Input, found: Vec<Source>) -> Self {
         let source = |source| SourceFacts {
             source,
-            price: None,
+            offer: None,
             data: None,
             why_not: None,
             payment: None,
@@ -89,7 +98,7 @@ impl Facts {
         let Some(source) = self.sources.get_mut(at) else { return };
         match answer {
             Ok(Answer::Data(data)) => source.data = Some(data),
-            Ok(Answer::Asks(price)) => source.price = Some(price),
+            Ok(Answer::Asks(offer)) => source.offer = Some(offer),
             Ok(Answer::Odd(why)) => source.why_not = Some(why),
             Err(error) => source.why_not = Some(error.to_string()),
         }
@@ -104,15 +113,19 @@ impl Facts {
         source.payment = Some(payment);
     }
 
-    /// It was asked again with the token that it was, or may have been, paid with: data is proof of the payment.
-    pub fn asked_with_token(&mut self, at: usize, answer: Result<Answer>) {
+    /// It was asked again with what it was, or may have been, paid with: data is proof of the payment.
+    pub fn asked_again(&mut self, at: usize, answer: Result<Answer>) {
+        let is_ambiguous = self.has_credit_before(at);
         let Some(source) = self.sources.get_mut(at) else { return };
         match answer {
+            // It may have come for what was paid before, and brought nothing.
+            Ok(Answer::Data(data)) if is_ambiguous && source.payment != Some(Payment::Paid) => source.data = Some(data),
             Ok(Answer::Data(data)) => {
                 (source.data, source.why_not, source.payment) = (Some(data), None, Some(Payment::Paid));
             }
-            Ok(Answer::Asks(price)) if source.payment == Some(Payment::Paid) => {
-                source.why_not = Some(format!("it was paid and asks {price} again; it is not paid twice"));
+            Ok(Answer::Asks(offer)) if source.payment == Some(Payment::Paid) => {
+                let again = offer.price;
+                source.why_not = Some(format!("it was paid and asks {again} again; it is not paid twice"));
             }
             Ok(Answer::Odd(why)) if source.payment == Some(Payment::Paid) => {
                 source.why_not = Some(format!("it was paid and gives nothing: {why}"));
@@ -125,22 +138,33 @@ impl Facts {
         }
     }
 
-    /// Nobody could pay.
+    /// Whether a source before this one was, or may have been, paid with the same token and gave nothing.
+    fn has_credit_before(&self, at: usize) -> bool {
+        let with_token = |s: &&SourceFacts| s.offer.as_ref().is_some_and(|offer| offer.dialect == Dialect::Seed);
+        let mut before = self.sources.iter().take(at).filter(with_token);
+        let may_be_paid = |s: &SourceFacts| matches!(s.payment, Some(Payment::Paid | Payment::Unknown { .. }));
+        before.any(|s| may_be_paid(s) && s.data.is_none()) && self.sources.get(at).is_some_and(|s| with_token(&s))
+    }
+
+    /// Nobody could pay with a token.
     pub fn without_token(&mut self, why: &str) {
-        for source in self.sources.iter_mut().filter(|s| s.data.is_none() && s.price.is_some()) {
+        let wants =
+            |s: &&mut SourceFacts| s.data.is_none() && s.offer.as_ref().is_some_and(|o| o.dialect == Dialect::Seed);
+        for source in self.sources.iter_mut().filter(wants) {
             source.why_not = Some(format!("no payment token could be had: {why}"));
         }
     }
 
-    /// What is asked, by those that ask.
-    pub fn prices(&self) -> impl Iterator<Item = u64> + '_ {
-        self.sources.iter().filter_map(|source| source.price)
+    /// Whether somebody wants to be paid with a token.
+    #[must_use]
+    pub fn wants_token(&self) -> bool {
+        self.sources.iter().any(|s| s.offer.as_ref().is_some_and(|offer| offer.dialect == Dialect::Seed))
     }
 
-    /// Every source, with its price where it asks one.
+    /// Every source, with what it asks where it asks something.
     #[must_use]
-    pub fn asks(&self) -> Vec<(Source, Option<u64>)> {
-        self.sources.iter().map(|s| (s.source.clone(), s.price)).collect()
+    pub fn asks(&self) -> Vec<(Source, Option<Offer>)> {
+        self.sources.iter().map(|s| (s.source.clone(), s.offer.clone())).collect()
     }
 
     /// Sources that gave their data.
@@ -168,7 +192,7 @@ impl Facts {
 
     fn sum(&self, which: impl Fn(&Payment) -> bool) -> u64 {
         let paid = self.sources.iter().filter(|s| s.payment.as_ref().is_some_and(&which));
-        paid.filter_map(|s| s.price).fold(0, u64::saturating_add)
+        paid.filter_map(SourceFacts::price).fold(0, u64::saturating_add)
     }
 
     /// Why a task without any data failed.
@@ -206,7 +230,7 @@ impl Facts {
             }
         } else if let Some(at) = place(key, "buy", "ask") {
             if let Some(answer) = answer(entry) {
-                self.asked_with_token(at, answer);
+                self.asked_again(at, answer);
             }
         } else if let Some(at) = place(key, "buy", "pay") {
             self.take_payment(at, entry);
@@ -245,6 +269,10 @@ impl Facts {
             }
         }
         self.paid(at, payment);
+        let data = output::<Paid>(entry).filter(|_| entry.kind == Kind::StepCompleted).and_then(|paid| paid.data);
+        if let Some(data) = data {
+            self.asked_again(at, Ok(Answer::Data(data)));
+        }
     }
 
     /// A person says what came of a payment.

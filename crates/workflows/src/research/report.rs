@@ -31,7 +31,7 @@ pub fn markdown(facts: &Facts) -> String {
     if !missing.is_empty() {
         out.push_str("\n## Not obtained\n\n| Source | Price | Why |\n| --- | --- | --- |\n");
         for source in missing {
-            let price = source.price.map_or("–".into(), |price| format!("{price} {unit}"));
+            let price = source.price().map_or("–".into(), |price| format!("{price} {unit}"));
             let why = source.why_not.as_deref().unwrap_or("it was not asked any more");
             let _ = writeln!(out, "| {} | {price} | {} |", plain(&source.source.name), plain(why));
         }
@@ -40,8 +40,9 @@ pub fn markdown(facts: &Facts) -> String {
 }
 
 fn told(out: &mut String, source: &SourceFacts, unit: &str) {
-    let cost = match (&source.payment, source.price) {
+    let cost = match (&source.payment, source.price()) {
         (Some(Payment::Paid), Some(price)) => format!("paid {price} {unit}"),
+        (Some(Payment::Unknown { .. }), Some(price)) => format!("{price} {unit} may have been paid"),
         _ => "free".into(),
     };
     let (name, id) = (plain(&source.source.name), plain(&source.source.id));
@@ -92,6 +93,7 @@ mod tests {
     use crate::research::{Input, Voice};
     use serde_json::json;
     use tutti_agents::market::{Answer, Source};
+    use tutti_agents::payment::{Dialect, Offer};
 
     fn facts(names: &[&str]) -> Facts {
         let input = Input {
@@ -109,15 +111,16 @@ mod tests {
 
     #[test]
     fn a_report_says_where_each_fact_came_from_and_what_could_not_be_had() {
+        let asks = |price| Ok(Answer::Asks(Offer { dialect: Dialect::Seed, price, terms: Value::Null }));
         let mut facts = facts(&["Free Ltd", "Dear & Co", "Odd|Inc", "Lost"]);
         facts.asked(0, Ok(Answer::Data(json!({"revenue": 5, "note": "<img src=x onerror=y>"}))));
-        facts.asked(1, Ok(Answer::Asks(7)));
+        facts.asked(1, asks(7));
         facts.paid(1, Payment::Paid);
-        facts.asked_with_token(1, Ok(Answer::Data(json!(["a"]))));
+        facts.asked_again(1, Ok(Answer::Data(json!(["a"]))));
         facts.asked(2, Ok(Answer::Odd("it asks -5".into())));
-        facts.asked(3, Ok(Answer::Asks(9)));
+        facts.asked(3, asks(9));
         facts.paid(3, Payment::Unknown { reason: "no answer".into() });
-        facts.asked_with_token(3, Ok(Answer::Asks(9)));
+        facts.asked_again(3, asks(9));
         assert_eq!((facts.spent(), facts.held(), facts.obtained()), (7, 9, 2));
         let report = markdown(&facts);
         for line in [

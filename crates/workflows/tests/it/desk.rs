@@ -81,7 +81,7 @@ pub fn answer(spawn: &Spawn, charged: &RefCell<BTreeSet<String>>, is_broken: boo
             let id: usize = args["id"].as_str().unwrap().parse().unwrap();
             assert_eq!(at, id, "a source is asked in its own place");
             let is_paid = PRICES[id] == 0 || charged.borrow().contains(&pay);
-            if is_paid { json!({"data": {"n": id}}) } else { json!({"asks": PRICES[id]}) }
+            if is_paid { json!({"data": {"n": id}}) } else { json!({"asks": {"dialect": "seed", "price": PRICES[id]}}) }
         }
         "market.pay" => {
             let (is_charged, is_answered) = till(&key, is_broken);
