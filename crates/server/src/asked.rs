@@ -102,7 +102,9 @@ impl Asked {
             if failure.class != Class::Validation {
                 return Err(failure);
             }
-            wrong.extend(failure.fields);
+            // One word for a field is enough: what stands first is the cause.
+            let more: Vec<_> = failure.fields.into_iter().filter(|f| wrong.iter().all(|w| w.loc != f.loc)).collect();
+            wrong.extend(more);
         }
         Err(Failure::invalid(wrong))
     }

@@ -20,8 +20,7 @@ async fn refused(start: &Start) -> String {
 }
 
 fn database(dir: &Path) -> PathBuf {
-    let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
-    files.into_iter().find(|path| path.extension().is_some_and(|e| e == "db")).expect("a database")
+    dir.join("tutti.db")
 }
 
 #[tokio::test]
