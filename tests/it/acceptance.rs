@@ -1,5 +1,6 @@
 //! A test for every sentence of the contract that shows outside, by surface.
 
+mod budgets;
 mod cli;
 mod data_directory;
 mod health;

@@ -201,6 +201,7 @@ impl From<SubmitError> for Failure {
                 let sentence = format!("the session is busy with run {id}; wait for it, or send another on_busy");
                 Self::conflict(sentence).with_run(id)
             }
+            SubmitError::Overdrawn(overdrawn) => crate::budgets::refused(&overdrawn),
             SubmitError::Stopping => Self::unavailable("the server is stopping", Duration::from_secs(5)),
             SubmitError::Store(error) => error.into(),
             // Callers check the name first, so this is a fault of ours.

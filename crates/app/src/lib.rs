@@ -6,6 +6,7 @@
 
 pub mod approvals;
 pub mod articles;
+pub mod budgets;
 pub mod caller;
 mod cursor;
 pub mod events;
@@ -53,6 +54,8 @@ pub struct Options {
     pub version: &'static str,
     /// Ticket agents that are services, by stage; the others are built in.
     pub ticket_services: BTreeMap<Stage, String>,
+    /// What sessions, users and tenants may spend.
+    pub budgets: budgets::Budgets,
     /// Where research tasks find, buy and pay.
     pub research: tasks::Research,
     /// Writes the counters down, as Prometheus reads them.
@@ -70,6 +73,7 @@ impl Default for Options {
             orchestrate_wait: Duration::from_secs(120),
             version: env!("CARGO_PKG_VERSION"),
             ticket_services: BTreeMap::new(),
+            budgets: budgets::Budgets::default(),
             research: tasks::Research::default(),
             metrics: Render::default(),
             configuration: BTreeMap::new(),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tutti_agents::form::Form;
 use tutti_engine::Limits;
-use tutti_engine::driver::Accepted;
+use tutti_engine::driver::{Accepted, SubmitError};
 use tutti_engine::ports::store::{Label, Row};
 use tutti_engine::run::{Once, RunId, RunNo, Status, Submit};
 use tutti_engine::session::{OnBusy, Terms, Window};
@@ -26,6 +26,8 @@ pub const WINDOW_TOKENS_MAX: u32 = 1_000_000;
 pub struct Prepared {
     pub(crate) submit: Submit,
     version: u32,
+    /// Who pays.
+    caller: Caller,
 }
 
 /// A run that is durable.
@@ -50,12 +52,24 @@ impl App {
     /// # Errors
     /// Nothing was started: over a bound, a once-key used for something else, or the store does not answer.
     pub async fn start(&self, prepared: Prepared, wait: Option<Duration>) -> Result<Started, Failure> {
-        let Prepared { submit, version } = prepared;
+        let Prepared { mut submit, version, caller } = prepared;
         let mut run = Run::asked(&submit, version);
         let wait = wait.filter(|wait| !wait.is_zero());
-        let accepted = match wait {
-            Some(wait) => self.engine().submit_and_wait(submit, wait).await?,
-            None => self.engine().submit(submit).await?,
+        let mut tries = self.funding_tries();
+        let accepted = loop {
+            self.funded(&caller, &mut submit).await?;
+            tries -= 1;
+            let submit =
+                if tries == 0 { std::mem::replace(&mut submit, Submit::new("", Bytes::new())) } else { submit.clone() };
+            let accepted = match wait {
+                Some(wait) => self.engine().submit_and_wait(submit, wait).await,
+                None => self.engine().submit(submit).await,
+            };
+            match accepted {
+                // Others were faster: what is left now?
+                Err(SubmitError::Overdrawn(_)) if tries > 0 => {}
+                accepted => break accepted?,
+            }
         };
         run.accepted(&accepted);
         let has_ended = !accepted.status.is_open();
@@ -100,7 +114,7 @@ impl App {
             labels: ask.labels,
             ..Submit::new(ask.workflow, ask.input)
         };
-        Ok(Prepared { submit, version })
+        Ok(Prepared { submit, version, caller: caller.clone() })
     }
 
     pub(crate) fn knows(&self, workflow: &str) -> bool {

@@ -69,7 +69,9 @@ impl Amounts {
         self.each(other, u64::max)
     }
 
-    fn minus(self, other: Self) -> Self {
+    /// The first without the second; nothing where there is less.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
         self.each(other, u64::saturating_sub)
     }
 }
@@ -98,6 +100,13 @@ impl Limits {
             cost: least(self.cost, other.cost),
             purchases: least(self.purchases, other.purchases),
         }
+    }
+
+    /// As amounts that can be held: a unit without a limit is not.
+    #[must_use]
+    pub fn held(self) -> Amounts {
+        let held = |limit: Option<u64>| limit.unwrap_or(0);
+        Amounts { tokens: held(self.tokens), cost: held(self.cost), purchases: held(self.purchases) }
     }
 
     fn amounts(self) -> Amounts {

@@ -4,6 +4,7 @@
 //! Nouns: run, step, call, entry (frame), row, shard, epoch, gate, inbox.
 //! Must not know: HTTP, SQL, agents, workflows, the clock on the wall (drivers bring it).
 
+pub mod account;
 pub mod activity;
 mod branch;
 mod call;

@@ -187,6 +187,8 @@ pub struct Submit {
     pub stream: bool,
     /// The most that the run and its children may spend.
     pub budget: Option<crate::ledger::Limits>,
+    /// Accounts that it draws on: all that its budget allows is held in them until it has ended.
+    pub accounts: Vec<crate::account::Account>,
     /// What it is found by from its birth on.
     pub labels: Vec<crate::ports::store::Label>,
 }
@@ -208,6 +210,7 @@ impl Submit {
             traceparent: None,
             stream: false,
             budget: None,
+            accounts: Vec::new(),
             labels: Vec::new(),
         }
     }

@@ -80,6 +80,8 @@ impl Param {
     }
 
     pub const RUN: Self = Self::new("path", "id", "The run's id.", || json!({"type": "string", "format": "uuid"}));
+    pub const OF_SESSION: Self =
+        Self::new("query", "session_id", "This session's account, too.", || json!({"type": "string"}));
     pub const TASK: Self = Self::new("path", "id", "The task's id.", || json!({"type": "string", "format": "uuid"}));
     pub const SOURCE: Self = Self::new("path", "source", "The source's id.", || json!({"type": "string"}));
     pub const ARTICLE: Self = Self::new("path", "id", "The article's id.", || json!({"type": "string"}));

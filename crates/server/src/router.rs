@@ -3,7 +3,7 @@
 use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
-use crate::routes::{about, approvals, articles, health, orchestrate, runs, sessions, tasks, tickets};
+use crate::routes::{about, approvals, articles, budgets, health, orchestrate, runs, sessions, tasks, tickets};
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -64,6 +64,7 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/api/tickets/{id}"        Viewer   tickets::GET             => tickets::get),
         route!(GET  "/api/tickets/{id}/events" Viewer   tickets::EVENTS          => tickets::events),
         route!(GET  "/v1/approvals"            Viewer   approvals::LIST          => approvals::list),
+        route!(GET  "/v1/budgets"              Viewer   budgets::LIST            => budgets::list),
         route!(GET  "/v1/workflows"            Viewer   runs::WORKFLOWS          => runs::workflows),
         route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
         route!(GET  "/v1/runs/{id}"            Viewer   runs::GET                => runs::get),

@@ -1,5 +1,6 @@
 //! SQLite: one file, one writer thread with group commit, a few readers. The default store.
 
+mod accounts;
 mod log;
 mod open;
 mod place;
@@ -17,6 +18,7 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tutti_engine::account::AccountRow;
 use tutti_engine::ports::store::{
     Done, InboxItem, ListRuns, ListSessions, ListTurns, OpenRun, Prune, Read, Row, RunRow, Store, StoreError,
     StoreStats, Transition,
@@ -102,6 +104,10 @@ impl Store for SqliteStore {
 
     fn next_due(&self, now: Time) -> Read<Option<Time>> {
         self.read(move |c| read::next_due(c, now))
+    }
+
+    fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>> {
+        self.read(move |c| names.iter().map(|name| accounts::row(c, name)).collect())
     }
 
     fn list(&self, query: ListRuns) -> Read<Vec<RunRow>> {

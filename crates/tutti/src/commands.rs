@@ -69,6 +69,8 @@ pub enum Command {
     Patterns(catalog::Patterns),
     /// List the agents that a request may name
     Agents(catalog::Agents),
+    /// Show what your accounts may spend, and what is left
+    Budgets(page::Page),
     /// List the workflows
     Workflows(page::Page),
     /// Serve a scripted model, ticket agents, a marketplace and its payments over HTTP, with faults on demand

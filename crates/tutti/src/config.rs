@@ -3,6 +3,7 @@
 //! Raw texts come in by [`sources`], become checked texts in [`values`], and typed decisions here, once.
 
 pub mod agents;
+pub mod budgets;
 pub mod calls;
 pub mod data;
 pub mod example;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub tickets: tickets::Tickets,
     /// Paid research.
     pub research: research::Research,
+    /// What runs, sessions, users and tenants may spend, from `tutti.toml`.
+    pub budgets: tutti_app::budgets::Budgets,
     /// What payments may be made with, from `tutti.toml`.
     pub assets: payments::Assets,
     /// Names that nobody set.
@@ -104,6 +107,7 @@ pub struct Loaded {
     agents: agents::Agents,
     providers: providers::Tables,
     assets: payments::Assets,
+    budgets: tutti_app::budgets::Budgets,
     file_name: String,
     problems: Vec<Problem>,
     /// Remarks for people: set names that this version does not use, likely slips.
@@ -137,9 +141,13 @@ pub fn read(sources: &Sources) -> Loaded {
     let (assets, mut found) =
         sources.file.get("payments").map(|t| payments::read(t, &sources.file_name)).unwrap_or_default();
     problems.append(&mut found);
+    let (budgets, mut found) =
+        sources.file.get("budgets").map(|t| budgets::read(t, &sources.file_name)).unwrap_or_default();
+    problems.append(&mut found);
     problems.extend(unknown_keys(sources));
     let file_name = sources.file_name.clone();
-    let mut loaded = Loaded { notes: notes(sources, &values), values, agents, providers, assets, file_name, problems };
+    let mut loaded =
+        Loaded { notes: notes(sources, &values), values, agents, providers, assets, budgets, file_name, problems };
     loaded.check_together();
     loaded
 }
@@ -164,6 +172,7 @@ impl Loaded {
                 defaults: settings().map(|s| s.name).filter(|name| self.is_default(name)).collect(),
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,
+                budgets: self.budgets,
                 assets: self.assets.clone(),
                 agents: self.agents.clone(),
                 providers: self.providers.clone(),
@@ -279,7 +288,7 @@ fn names() -> impl Iterator<Item = String> {
 fn unknown_keys(sources: &Sources) -> Vec<Problem> {
     let known: Vec<String> = names()
         .map(|n| n.to_ascii_lowercase())
-        .chain(["agents", "providers", "routes", "prices", "payments"].map(Into::into))
+        .chain(["agents", "providers", "routes", "prices", "payments", "budgets"].map(Into::into))
         .collect();
     let unknown = sources.file.keys().filter(|k| !known.contains(k) && !later::TABLES.contains(&k.as_str()));
     unknown

@@ -43,6 +43,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Tasks(what) => commands::tasks::run(&what, &loaded).await,
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
             Command::Agents(args) => commands::catalog::agents(&args, &loaded).await,
+            Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,
             Command::Config(args) => commands::config::run(&args, &loaded),

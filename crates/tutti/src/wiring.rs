@@ -299,6 +299,7 @@ fn application(settings: &Settings, agents: AgentBook, research: Research) -> tu
         orchestrate_wait: settings.patterns.request_timeout,
         ticket_services: settings.tickets.services(),
         research,
+        budgets: settings.budgets,
         metrics: counters(),
         version: env!("CARGO_PKG_VERSION"),
         configuration: BTreeMap::from([("llm".into(), llm.into()), ("store".into(), "default".into())]),

@@ -1,5 +1,6 @@
 //! The engine's face: submit, wait, send, read, follow, stop.
 
+use crate::account::Overdrawn;
 use crate::driver::calls::Calls;
 use crate::driver::observe::Observer;
 use crate::driver::read::{Entry, Events, complete, entries};
@@ -157,6 +158,9 @@ pub enum SubmitError {
         /// Who holds its lane.
         id: RunId,
     },
+    /// An account has too little left; nothing was accepted.
+    #[error(transparent)]
+    Overdrawn(#[from] Overdrawn),
     /// The engine is stopping.
     #[error("the server is stopping")]
     Stopping,

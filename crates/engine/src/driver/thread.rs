@@ -283,6 +283,10 @@ impl Shard {
                 };
                 self.answer(run, answer);
             }
+            Output::Overdrawn(run, overdrawn) => {
+                self.offers.left(run);
+                self.answer(run, Err(SubmitError::Overdrawn(overdrawn)));
+            }
             Output::NotBorn(run, error) => {
                 self.offers.left(run);
                 self.answer(run, Err(error.into()));

@@ -52,6 +52,9 @@ pub struct Queued {
     /// The most that the run and its children may spend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Limits>,
+    /// Accounts in which its budget is held until it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<String>,
 }
 
 fn one() -> u32 {

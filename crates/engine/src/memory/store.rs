@@ -1,5 +1,6 @@
 //! A store in memory that knows the difference between submitted and durable, so that the simulation can crash between.
 
+use crate::account::{AccountRow, Hold};
 use crate::memory::sessions::Sessions;
 use crate::ports::store::{
     Append, Birth, Done, Fence, InboxItem, ListRuns, ListSessions, ListTurns, OpenRun, Prune, Read, Receipt, Refusal,
@@ -27,6 +28,7 @@ pub struct Disk {
     /// Open approvals, of runs that have any.
     asks: BTreeMap<RunNo, u32>,
     labels: BTreeMap<(RunNo, Cow<'static, str>), String>,
+    accounts: BTreeMap<String, AccountRow>,
     run_last: i64,
     arrivals: u64,
 }
@@ -143,8 +145,14 @@ impl Disk {
             transition.appends.is_empty() && transition.inbox_done.is_empty() && transition.session_drop.is_none();
         let lone_put = nothing_else && transition.inbox_put.len() == 1;
         let stands: Vec<_> = transition.appends.iter().filter_map(|a| Some((a.run, a.stand?))).collect();
+        for hold in transition.holds {
+            self.account_mut(hold.account.name).hold(hold.amounts);
+        }
         for append in transition.appends {
             self.append(append);
+        }
+        for settle in transition.settles {
+            self.account_mut(settle.name).settle(settle.held, settle.spent);
         }
         if let Some(session) = transition.session_drop {
             self.sessions.drop_session(session);
@@ -181,6 +189,23 @@ impl Disk {
         Receipt::Committed
     }
 
+    fn account_mut(&mut self, name: String) -> &mut AccountRow {
+        let new = || AccountRow { name: name.clone(), ..AccountRow::default() };
+        self.accounts.entry(name.clone()).or_insert_with(new)
+    }
+
+    fn admits(&self, holds: &[Hold]) -> Result<(), Refusal> {
+        let mut rows: BTreeMap<&str, AccountRow> = BTreeMap::new();
+        for Hold { account, amounts } in holds {
+            let row = rows
+                .entry(&account.name)
+                .or_insert_with(|| self.accounts.get(&account.name).cloned().unwrap_or_default());
+            account.admits(row, *amounts).map_err(Refusal::Overdrawn)?;
+            row.hold(*amounts);
+        }
+        Ok(())
+    }
+
     fn check(&self, transition: &Transition) -> Result<(), Refusal> {
         if transition.session_drop.is_some_and(|session| !self.sessions.has(session)) {
             return Err(Refusal::Gone);
@@ -213,7 +238,7 @@ impl Disk {
             }
             heads.insert(run, (append.first, append.last, append.epoch));
         }
-        Ok(())
+        self.admits(&transition.holds)
     }
 
     /// The run that took a once-scope, stored or earlier in the same transition.
@@ -388,6 +413,14 @@ impl Store for MemoryStore {
 
     fn next_due(&self, now: Time) -> Read<Option<Time>> {
         self.read(|d| Ok(d.next_due(now)))
+    }
+
+    fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>> {
+        self.read(|d| {
+            let row =
+                |name: String| d.accounts.get(&name).cloned().unwrap_or(AccountRow { name, ..AccountRow::default() });
+            Ok(names.into_iter().map(row).collect())
+        })
     }
 
     fn list(&self, query: ListRuns) -> Read<Vec<RunRow>> {

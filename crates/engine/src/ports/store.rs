@@ -8,6 +8,7 @@
 //! `first - 1`; a claim needs the predecessor at `epoch - 1` instead. `(run, seq)` is unique and predecessors never change,
 //! so two owners cannot both extend a journal, and no lock or isolation level above READ COMMITTED is needed.
 
+use crate::account::{AccountRow, Hold, Overdrawn, Settle};
 use crate::run::{Once, Owner, RunId, RunNo, Status, Time};
 use crate::session::{SessionNo, SessionRow, TurnRow};
 use bytes::Bytes;
@@ -128,6 +129,10 @@ pub struct Transition {
     pub asks: Vec<(RunNo, u32)>,
     /// What runs are found by; the same name of a run again replaces its value. Covered by the fences of the appends.
     pub labels: Vec<(RunNo, Label)>,
+    /// What births hold in accounts; one that does not fit refuses the transition as [`Refusal::Overdrawn`].
+    pub holds: Vec<Hold>,
+    /// What ends settle in accounts; covered by the fences of the appends.
+    pub settles: Vec<Settle>,
 }
 
 /// A name and a value that a run is found by.
@@ -174,6 +179,9 @@ pub enum Refusal {
         /// The hash of the request it was born with.
         body: [u8; 16],
     },
+    /// An account has too little left.
+    #[error(transparent)]
+    Overdrawn(Overdrawn),
     /// An inbox item's `dedup` was seen before; only reported when the transition holds nothing else.
     #[error("already received")]
     Duplicate,
@@ -366,6 +374,8 @@ pub trait Store: Send + Sync {
     fn open_runs(&self, now: Time, after: RunNo, limit: u32) -> Read<Vec<OpenRun>>;
     /// The earliest `due_at` of waiting or scheduled runs that lies after `now`.
     fn next_due(&self, now: Time) -> Read<Option<Time>>;
+    /// Where accounts stand, in the order asked; one that was never used stands at nothing.
+    fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>>;
     /// A page of runs, newest first.
     fn list(&self, query: ListRuns) -> Read<Vec<RunRow>>;
     /// The run that was born with a once-scope, and the hash of its request.

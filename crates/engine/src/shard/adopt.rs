@@ -433,6 +433,7 @@ fn stand_in(row: &RunRow) -> Queued {
         terms: Terms::default(),
         replaces: Vec::new(),
         budget: None,
+        accounts: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The core: routes inputs to runs, gathers what they wrote into transitions, and opens gates on receipts.
 
+use crate::account::{Hold, Settle};
 use crate::journal::body::{Parent, Queued};
 use crate::journal::encode_row;
 use crate::journal::frame::{BODY_INLINE_BYTES_MAX, Body};
@@ -210,8 +211,10 @@ impl Core {
             terms: submit.terms,
             replaces: if submit.terms.on_busy == OnBusy::Rollback { ahead.clone() } else { Vec::new() },
             budget: submit.budget,
+            accounts: submit.accounts.iter().map(|account| account.name.clone()).collect(),
         });
         let mut live = Live::born(&self.env, run, queued, submit.once, submit.labels);
+        live.holds = submit.accounts;
         for run in ahead {
             live.cancel_run(run, "a later run of its session took its place");
         }
@@ -288,6 +291,12 @@ impl Core {
                     let same = tag.once.is_some_and(|once| once.body == body);
                     for (run, ..) in tag.runs {
                         self.env.out.push(Output::Repeated { run, earlier, id, same });
+                        self.forget(run);
+                    }
+                }
+                Receipt::Refused(Refusal::Overdrawn(overdrawn)) => {
+                    for (run, ..) in tag.runs {
+                        self.env.out.push(Output::Overdrawn(run, overdrawn.clone()));
                         self.forget(run);
                     }
                 }
@@ -391,6 +400,7 @@ impl Live {
             terms: Terms::default(),
             replaces: Vec::new(),
             budget,
+            accounts: Vec::new(),
         });
         let mut child = Self::born(env, run, queued, None, Vec::new());
         child.born_by = Some(self.no);
@@ -444,7 +454,22 @@ impl Live {
 
 impl Live {
     /// What a row brings along: the session's turn, and how many approvals are open now.
+    /// Births hold what the run may spend, ends settle it.
+    fn write_accounts(&mut self, transition: &mut Transition) {
+        let held = self.queued.budget.unwrap_or_default().held();
+        let holds = self.holds.drain(..).map(|account| Hold { account, amounts: held });
+        transition.holds.extend(holds);
+        if !self.stand.is_some_and(|stand| stand.status.is_terminal()) {
+            return;
+        }
+        // What is not known may be all of it.
+        let spent = if self.is_unread { held } else { self.shared.borrow().ledger.spent() };
+        let settle = |name: &String| Settle { name: name.clone(), held, spent };
+        transition.settles.extend(self.queued.accounts.iter().map(settle));
+    }
+
     fn write_standing(&mut self, now: Time, transition: &mut Transition) {
+        self.write_accounts(transition);
         transition.labels.extend(self.shared.borrow_mut().labels.drain(..).map(|label| (self.no, label)));
         let status = self.stand.map(|stand| stand.status);
         // Only whole turns: a run that did not complete adds none. Children are part of their root's turn.

@@ -1,5 +1,6 @@
 //! One run in memory: its future, its cell, and where it stands between memory and store.
 
+use crate::account::Account;
 use crate::cell::{Cell, Shared};
 use crate::error::Result;
 use crate::event::Kind;
@@ -84,6 +85,8 @@ pub(crate) struct Live {
     pub seen: BTreeSet<String>,
     /// A message came while it was leaving memory.
     pub has_mail: bool,
+    /// Accounts in which its birth holds its budget.
+    pub holds: Vec<Account>,
     /// It ends without its journal having been followed: what it spent is not known.
     pub is_unread: bool,
     /// The parent whose next row carries this run's birth.
@@ -153,6 +156,7 @@ impl Live {
             inbox_put: Vec::new(),
             seen: BTreeSet::new(),
             has_mail: false,
+            holds: Vec::new(),
             is_unread: false,
             born_by: None,
             due: None,

@@ -182,6 +182,8 @@ pub enum Output {
     },
     /// The birth was not written.
     NotBorn(RunNo, StoreError),
+    /// A submission was not accepted: an account has too little left.
+    Overdrawn(RunNo, crate::account::Overdrawn),
 }
 
 /// Transitions to submit together; their receipts come back under `no`.

@@ -219,6 +219,10 @@ fn tasks() -> Value {
         },
         "Article": {"type": "object", "required": ["id", "title", "content"], "properties": {
             "id": {"type": "string"}, "title": {"type": "string"}, "content": {"type": "string"}, "score": {"type": "number"}}},
+        "Budget": {"type": "object", "required": ["account", "limits", "held", "spent", "left"], "properties": {
+            "account": {"type": "string"}, "limits": {"type": "object"}, "held": {"type": "object"},
+            "spent": {"type": "object"}, "left": {"type": "object"}}},
+        "BudgetPage": paged("Budget"),
         "ArticlePage": paged("Article")
     })
 }

@@ -1,6 +1,6 @@
 //! One transition, inside the writer's transaction.
 
-use crate::sqlite::sessions;
+use crate::sqlite::{accounts, sessions};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 use std::collections::HashMap;
 use tutti_engine::ports::store::{Append, Birth, Fence, InboxItem, Receipt, Refusal, Stand, Transition};
@@ -53,7 +53,8 @@ impl Interned {
 
 /// Applies a transition, or refuses it without a trace. An error is the store's, and ends the whole transaction.
 pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Interned) -> Result<Receipt> {
-    let Transition { appends, inbox_put, inbox_done, turns, voids, session_drop, asks, labels } = transition;
+    let Transition { appends, inbox_put, inbox_done, turns, voids, session_drop, asks, labels, holds, settles } =
+        transition;
     let lone_put = appends.is_empty() && inbox_done.is_empty() && session_drop.is_none() && inbox_put.len() == 1;
     if let Some(session) = session_drop
         && !sessions::is_there(db, session)?
@@ -61,7 +62,7 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
         return Ok(Receipt::Refused(Refusal::Gone));
     }
     // One append checks its fence before it writes anything; several need a way back.
-    let is_several = appends.len() > 1;
+    let is_several = appends.len() > 1 || !holds.is_empty();
     if is_several {
         db.prepare_cached("SAVEPOINT transition")?.execute([])?;
     }
@@ -78,6 +79,17 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
             }
             return Ok(Receipt::Refused(refusal));
         }
+    }
+    for hold in holds {
+        if let Some(overdrawn) = accounts::hold(db, &hold)? {
+            db.prepare_cached("ROLLBACK TO transition")?.execute([])?;
+            db.prepare_cached("RELEASE transition")?.execute([])?;
+            interned.forget();
+            return Ok(Receipt::Refused(Refusal::Overdrawn(overdrawn)));
+        }
+    }
+    for settle in settles {
+        accounts::settle(db, &settle)?;
     }
     if let Some(session) = session_drop {
         sessions::remove(db, session)?;

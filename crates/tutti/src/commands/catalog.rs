@@ -79,6 +79,13 @@ pub async fn agents(args: &Agents, loaded: &Loaded) -> anyhow::Result<()> {
     Ok(show::out(&show::table::table(show::paint(), &["AGENT", "STATUS", "NEEDS", "GOOD FOR"], &rows))?)
 }
 
+/// Lists the accounts that runs draw on.
+pub async fn budgets(page: &Page, loaded: &Loaded) -> anyhow::Result<()> {
+    let columns =
+        [("ACCOUNT", "/account"), ("LIMITS", "/limits"), ("LEFT", "/left"), ("HELD", "/held"), ("SPENT", "/spent")];
+    page.show(loaded, "/v1/budgets", "budgets", &columns).await
+}
+
 /// Lists the workflows.
 pub async fn workflows(page: &Page, loaded: &Loaded) -> anyhow::Result<()> {
     let columns = [("WORKFLOW", "/name"), ("VERSION", "/version"), ("KIND", "/kind"), ("WHAT IT DOES", "/description")];

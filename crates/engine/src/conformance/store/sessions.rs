@@ -2,6 +2,8 @@
 
 use super::topic;
 use super::trial::{NOW, Trial, WAITING, after, all, birth, birth_with, ended, item, put, rows, standing};
+use crate::account::{Account, AccountRow, Hold, Settle};
+use crate::ledger::{Amounts, Limits};
 use crate::ports::store::{
     Append, Birth, Label, ListRuns, ListSessions, ListTurns, Prune, Receipt, Refusal, Transition, Turn,
 };
@@ -26,6 +28,7 @@ topic! { "sessions":
     pruning_takes_turns_along,
     approvals_are_found,
     labels_find_runs,
+    accounts_hold_and_settle,
 }
 
 fn in_session(run: i64, id: &str) -> Append {
@@ -269,6 +272,35 @@ async fn labels_find_runs(trial: Trial) {
     let refused = Transition { labels: vec![label(2, "red")], ..rows([after(2, 1, 4, 4, 9)]) };
     assert!(matches!(trial.send(refused).await, Receipt::Refused(_)));
     assert_eq!(trial.listed(by(&[("colour", "red")])).await, [3, 1]);
+}
+
+async fn accounts_hold_and_settle(trial: Trial) {
+    let account = |name: &str| Account {
+        name: name.into(),
+        limits: Limits { tokens: Some(100), purchases: Some(10), ..Limits::default() },
+    };
+    let tokens = |tokens| Amounts { tokens, ..Amounts::default() };
+    let born = |run: i64, names: &[&str], n: u64| {
+        let holds = names.iter().map(|name| Hold { account: account(name), amounts: tokens(n) }).collect();
+        Transition { holds, ..rows([birth(run)]) }
+    };
+    let stands = async |name: &str| trial.store.accounts(vec![name.into()]).await.unwrap().remove(0);
+    assert_eq!(stands("ann").await, AccountRow { name: "ann".into(), ..AccountRow::default() });
+    committed(&trial, born(1, &["ann", "team"], 60)).await;
+    // One of two that do not fit refuses all of it.
+    let Receipt::Refused(Refusal::Overdrawn(why)) = trial.send(born(2, &["bob", "team"], 41)).await else { panic!() };
+    assert_eq!((why.account.as_str(), why.unit, why.limit, why.left, why.need), ("team", "tokens", 100, 40, 41));
+    assert_eq!((stands("bob").await.held, stands("team").await.held), (tokens(0), tokens(60)));
+    assert!(trial.journal(2, 0).await.is_empty(), "what is refused leaves no run");
+    committed(&trial, born(2, &["bob", "team"], 40)).await;
+    let settle = |name: &str| Settle { name: name.into(), held: tokens(60), spent: tokens(25) };
+    let ends = |epoch| Transition { settles: vec![settle("ann"), settle("team")], ..rows([after(1, 1, 4, 4, epoch)]) };
+    assert!(matches!(trial.send(ends(9)).await, Receipt::Refused(_)), "a stale owner settles nothing");
+    committed(&trial, ends(1)).await;
+    assert_eq!((stands("ann").await.held, stands("ann").await.spent), (tokens(0), tokens(25)));
+    assert_eq!((stands("team").await.held, stands("team").await.spent), (tokens(40), tokens(25)));
+    assert!(matches!(trial.send(born(3, &["team"], 36)).await, Receipt::Refused(Refusal::Overdrawn(_))));
+    committed(&trial, born(3, &["team"], 35)).await;
 }
 
 async fn approvals_are_found(trial: Trial) {

@@ -151,7 +151,7 @@ fn a_full_disk_is_named_when_opening() {
 
 const FAILING_DIR: &str = "TUTTI_TEST_FSYNC_FAILS_IN";
 
-/// The writer's eighth fsync of the log (opening takes one for each migration, and one) fails, and only that one: a store that tried again would believe that all is well.
+/// The writer's ninth fsync of the log (opening takes one for each migration, and one) fails, and only that one: a store that tried again would believe that all is well.
 #[tokio::test]
 async fn a_failed_fsync_ends_all_writing() {
     let dir = TempDir::new().unwrap();
@@ -161,7 +161,7 @@ async fn a_failed_fsync_ends_all_writing() {
         return;
     }
     let log = dir.path().join("tutti.db-wal").display().to_string();
-    let fault = "inject=fsync,fdatasync:error=EIO:when=8";
+    let fault = "inject=fsync,fdatasync:error=EIO:when=9";
     let this = std::env::current_exe().unwrap().display().to_string();
     let child = Command::new("strace")
         .args(["-f", "-o", "/dev/null", "-P", &log, "-e", "trace=fsync,fdatasync", "-e", fault, &this])

@@ -50,5 +50,5 @@ async fn sessions_of_version_1_become_logs() {
     let open: Vec<_> = store.session_runs(None, RunNo(0), 9).await.unwrap().iter().map(|r| r.run.0).collect();
     assert_eq!(open, [6, 7]);
     assert_eq!(store.list(ListRuns { limit: 9, ..ListRuns::default() }).await.unwrap().len(), RUNS.len());
-    assert_eq!(store.stats().await.unwrap().schema, 3);
+    assert_eq!(store.stats().await.unwrap().schema, 4);
 }

@@ -96,6 +96,9 @@ impl Store for Counted {
     fn next_due(&self, now: Time) -> Read<Option<Time>> {
         self.store.next_due(now)
     }
+    fn accounts(&self, names: Vec<String>) -> Read<Vec<tutti_engine::account::AccountRow>> {
+        self.store.accounts(names)
+    }
     fn list(&self, query: ListRuns) -> Read<Vec<RunRow>> {
         self.count(self.store.list(query), |all| (all.len(), 0))
     }

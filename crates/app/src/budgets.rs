@@ -1,0 +1,173 @@
+//! `budgets`: what a session, a user and a tenant may spend, and what is left. A run holds all that it may spend in each account
+//! from its birth to its end, so the limits hold however many runs there are at once and whatever crashes.
+
+use crate::caller::Caller;
+use crate::failure::Failure;
+use crate::runs::Page;
+use crate::{App, Class};
+use serde::Serialize;
+use std::fmt;
+use tutti_engine::account::{Account, AccountRow, Overdrawn};
+use tutti_engine::run::{Submit, Time};
+use tutti_engine::{Amounts, Limits};
+
+/// How often a submission looks again when others were faster.
+const TRIES: usize = 8;
+
+/// When an account begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// Each day, by UTC.
+    Day,
+    /// Each month, by UTC.
+    Month,
+    /// Never.
+    Total,
+}
+
+/// What the runs of an account may spend together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cap {
+    /// How much.
+    pub limits: Limits,
+    /// Until when.
+    pub period: Period,
+}
+
+/// What the operator allows; nothing is bounded by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Budgets {
+    /// A run that names no budget of its own.
+    pub run: Limits,
+    /// A session.
+    pub session: Option<Cap>,
+    /// A user.
+    pub user: Option<Cap>,
+    /// A tenant.
+    pub tenant: Option<Cap>,
+}
+
+/// An account for people.
+#[derive(Debug, Serialize)]
+pub struct BudgetView {
+    /// Its name.
+    pub account: String,
+    /// What may be spent.
+    pub limits: Limits,
+    /// What runs that have not ended may spend yet.
+    pub held: Amounts,
+    /// What was spent.
+    pub spent: Amounts,
+    /// What is left.
+    pub left: Limits,
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::Total => "total",
+        })
+    }
+}
+
+impl Period {
+    /// The part of the account's name that says which day or month.
+    fn part(self, now: Time) -> String {
+        let text = crate::Stamp(now).to_string();
+        match self {
+            Self::Day => format!("/{}", text.get(..10).unwrap_or_default()),
+            Self::Month => format!("/{}", text.get(..7).unwrap_or_default()),
+            Self::Total => String::new(),
+        }
+    }
+}
+
+impl Budgets {
+    /// The accounts of a caller's run.
+    fn accounts(&self, caller: &Caller, session: Option<&str>, now: Time) -> Vec<Account> {
+        let (tenant, user) = (&caller.tenant, &caller.user);
+        let of = |cap: Option<Cap>, name: String| {
+            cap.map(|cap| Account { name: format!("{name}{}", cap.period.part(now)), limits: cap.limits })
+        };
+        let session = session.and_then(|id| of(self.session, format!("session/{tenant}/{user}/{id}")));
+        let (user, tenant) =
+            (of(self.user, format!("user/{tenant}/{user}")), of(self.tenant, format!("tenant/{tenant}")));
+        [session, user, tenant].into_iter().flatten().collect()
+    }
+}
+
+/// The smaller of what is asked and what is left, unit by unit; a unit that only the accounts bound is bounded by them.
+fn fund(own: Limits, accounts: &[Account], rows: &[AccountRow]) -> Result<Limits, Overdrawn> {
+    let mut budget = own;
+    for (account, row) in accounts.iter().zip(rows) {
+        // With nothing left of a unit nothing that needs it could begin.
+        let one = |limit: Option<u64>| u64::from(limit.is_some());
+        let Limits { tokens, cost, purchases } = account.limits;
+        let buys = one(purchases.and(own.purchases));
+        account.admits(row, Amounts { tokens: one(tokens), cost: one(cost), purchases: buys })?;
+        budget = budget.within(account.left(row));
+    }
+    Ok(budget)
+}
+
+impl App {
+    /// The run's accounts, and what of its budget they leave.
+    pub(crate) async fn funded(&self, caller: &Caller, submit: &mut Submit) -> Result<(), Failure> {
+        let budgets = self.inner.options.budgets;
+        let own = submit.budget.unwrap_or(budgets.run);
+        if own == Limits::default() && submit.budget.is_none() && budgets == Budgets::default() {
+            return Ok(());
+        }
+        submit.accounts = budgets.accounts(caller, submit.session.as_deref(), self.engine().now());
+        if submit.accounts.is_empty() {
+            submit.budget = submit.budget.or(Some(own).filter(|own| *own != Limits::default()));
+            return Ok(());
+        }
+        // Who repeats a request is given what it begot, however little is left by now.
+        if let Some(once) = submit.once
+            && self.engine().store().born_with(once.scope).await?.is_some()
+        {
+            return Ok(());
+        }
+        let names = submit.accounts.iter().map(|account| account.name.clone()).collect();
+        let rows = self.engine().store().accounts(names).await?;
+        submit.budget = Some(fund(own, &submit.accounts, &rows).map_err(|overdrawn| refused(&overdrawn))?);
+        Ok(())
+    }
+
+    /// How often a submission that others overtook is funded anew.
+    pub(crate) fn funding_tries(&self) -> usize {
+        if self.inner.options.budgets == Budgets::default() { 1 } else { TRIES }
+    }
+
+    /// The caller's accounts, and a session's where one is named.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn budgets(&self, caller: &Caller, session: Option<&str>) -> Result<Page<BudgetView>, Failure> {
+        let accounts = self.inner.options.budgets.accounts(caller, session, self.engine().now());
+        let names = accounts.iter().map(|account| account.name.clone()).collect();
+        let rows = self.engine().store().accounts(names).await?;
+        let view = |(account, row): (Account, AccountRow)| BudgetView {
+            left: account.left(&row),
+            account: account.name,
+            limits: account.limits,
+            held: row.held,
+            spent: row.spent,
+        };
+        Ok(Page { items: accounts.into_iter().zip(rows).map(view).collect(), next_cursor: None })
+    }
+}
+
+/// An account that leaves too little, as the contract tells it.
+pub(crate) fn refused(overdrawn: &Overdrawn) -> Failure {
+    let mut failure = Failure::new(Class::BudgetExceeded, overdrawn.to_string());
+    let Overdrawn { account, unit, limit, left, .. } = overdrawn;
+    failure.ids.push(("account", account.clone()));
+    failure.ids.push(("unit", (*unit).into()));
+    failure.ids.push(("limit", limit.to_string()));
+    failure.ids.push(("left", left.to_string()));
+    failure
+}
