@@ -1,10 +1,12 @@
 //! The suite of the [`Store`] port.
 
+mod accounts;
 mod append;
 mod birth;
 mod blobs;
 mod claim;
 mod inbox;
+mod labels;
 mod prune;
 mod reads;
 mod reopening;
@@ -45,11 +47,13 @@ impl Case {
 #[must_use]
 pub fn cases() -> Vec<Case> {
     let topics = [
+        accounts::CASES,
         append::CASES,
         birth::CASES,
         blobs::CASES,
         claim::CASES,
         inbox::CASES,
+        labels::CASES,
         prune::CASES,
         reads::CASES,
         sessions::CASES,

@@ -2,10 +2,8 @@
 
 use super::topic;
 use super::trial::{NOW, Trial, WAITING, after, all, birth, birth_with, ended, item, put, rows, standing};
-use crate::account::{Account, AccountRow, Hold, Settle};
-use crate::ledger::{Amounts, Limits};
 use crate::ports::store::{
-    Append, Birth, Label, ListRuns, ListSessions, ListTurns, Prune, Receipt, Refusal, Transition, Turn,
+    Append, Birth, ListRuns, ListSessions, ListTurns, Prune, Receipt, Refusal, Transition, Turn,
 };
 use crate::run::{Owner, RunNo, Status, Time};
 use crate::session::{SessionNo, SessionRow};
@@ -27,8 +25,6 @@ topic! { "sessions":
     a_late_end_does_not_revive_a_session,
     pruning_takes_turns_along,
     approvals_are_found,
-    labels_find_runs,
-    accounts_hold_and_settle,
 }
 
 fn in_session(run: i64, id: &str) -> Append {
@@ -243,64 +239,6 @@ async fn pruning_takes_turns_along(trial: Trial) {
     assert_eq!(turns(&trial, every(1)).await, [(4, 4)], "numbers are not used again");
     assert_eq!(trial.prune(old(NOW + 9)).await, 1);
     assert_eq!(session(&trial, "s").await, None, "nothing of it is left");
-}
-
-async fn labels_find_runs(trial: Trial) {
-    for run in 1..=4 {
-        trial.write(birth(run)).await;
-    }
-    let label = |run, value: &str| (RunNo(run), Label::new("colour", value));
-    let add = |run, labels: Vec<(RunNo, Label)>| Transition { labels, ..rows([after(run, 1, 4, 4, 1)]) };
-    for (run, value) in [(1, "red"), (2, "blue"), (3, "red"), (4, "red")] {
-        let size = (RunNo(run), Label::new("size", if run == 3 { "small" } else { "large" }));
-        committed(&trial, add(run, vec![label(run, value), size])).await;
-    }
-    let by = |labels: &[(&'static str, &str)]| {
-        let labels = labels.iter().map(|(name, value)| Label::new(*name, *value)).collect();
-        ListRuns { labels, ..all() }
-    };
-    assert_eq!(trial.listed(by(&[("colour", "red")])).await, [4, 3, 1]);
-    assert_eq!(trial.listed(by(&[("colour", "red"), ("size", "large")])).await, [4, 1]);
-    assert_eq!(trial.listed(ListRuns { before: Some(RunNo(4)), limit: 1, ..by(&[("colour", "red")]) }).await, [3]);
-    assert_eq!(trial.listed(ListRuns { tenant: Some("other".into()), ..by(&[("colour", "red")]) }).await, [0; 0]);
-    for unknown in [[("colour", "green")], [("shape", "red")]] {
-        assert!(trial.listed(by(&unknown)).await.is_empty());
-    }
-    let changed = Transition { labels: vec![label(4, "blue")], ..rows([after(4, 4, 5, 5, 1)]) };
-    committed(&trial, changed).await;
-    assert_eq!(trial.listed(by(&[("colour", "blue")])).await, [4, 2], "the same name again replaces the value");
-    let refused = Transition { labels: vec![label(2, "red")], ..rows([after(2, 1, 4, 4, 9)]) };
-    assert!(matches!(trial.send(refused).await, Receipt::Refused(_)));
-    assert_eq!(trial.listed(by(&[("colour", "red")])).await, [3, 1]);
-}
-
-async fn accounts_hold_and_settle(trial: Trial) {
-    let account = |name: &str| Account {
-        name: name.into(),
-        limits: Limits { tokens: Some(100), purchases: Some(10), ..Limits::default() },
-    };
-    let tokens = |tokens| Amounts { tokens, ..Amounts::default() };
-    let born = |run: i64, names: &[&str], n: u64| {
-        let holds = names.iter().map(|name| Hold { account: account(name), amounts: tokens(n) }).collect();
-        Transition { holds, ..rows([birth(run)]) }
-    };
-    let stands = async |name: &str| trial.store.accounts(vec![name.into()]).await.unwrap().remove(0);
-    assert_eq!(stands("ann").await, AccountRow { name: "ann".into(), ..AccountRow::default() });
-    committed(&trial, born(1, &["ann", "team"], 60)).await;
-    // One of two that do not fit refuses all of it.
-    let Receipt::Refused(Refusal::Overdrawn(why)) = trial.send(born(2, &["bob", "team"], 41)).await else { panic!() };
-    assert_eq!((why.account.as_str(), why.unit, why.limit, why.left, why.need), ("team", "tokens", 100, 40, 41));
-    assert_eq!((stands("bob").await.held, stands("team").await.held), (tokens(0), tokens(60)));
-    assert!(trial.journal(2, 0).await.is_empty(), "what is refused leaves no run");
-    committed(&trial, born(2, &["bob", "team"], 40)).await;
-    let settle = |name: &str| Settle { name: name.into(), held: tokens(60), spent: tokens(25) };
-    let ends = |epoch| Transition { settles: vec![settle("ann"), settle("team")], ..rows([after(1, 1, 4, 4, epoch)]) };
-    assert!(matches!(trial.send(ends(9)).await, Receipt::Refused(_)), "a stale owner settles nothing");
-    committed(&trial, ends(1)).await;
-    assert_eq!((stands("ann").await.held, stands("ann").await.spent), (tokens(0), tokens(25)));
-    assert_eq!((stands("team").await.held, stands("team").await.spent), (tokens(40), tokens(25)));
-    assert!(matches!(trial.send(born(3, &["team"], 36)).await, Receipt::Refused(Refusal::Overdrawn(_))));
-    committed(&trial, born(3, &["team"], 35)).await;
 }
 
 async fn approvals_are_found(trial: Trial) {

@@ -1,5 +1,6 @@
 //! A store under trial, and short ways to write rows for it.
 
+use crate::account::AccountRow;
 use crate::ports::store::{
     Append, Birth, Fence, InboxItem, ListRuns, OpenRun, Prune, Read, Receipt, Refusal, Row, RunRow, Stand, Store,
     StoreError, StoreStats, Transition,
@@ -81,6 +82,15 @@ impl Trial {
     }
 
     /// A run that must exist.
+    /// The transition must be accepted.
+    pub async fn commits(&self, transition: Transition) {
+        assert_eq!(self.send(transition).await, Receipt::Committed);
+    }
+
+    pub async fn account(&self, name: &str) -> AccountRow {
+        good(self.store.accounts(vec![name.into()])).await.pop().unwrap_or_default()
+    }
+
     pub async fn run(&self, run: i64) -> RunRow {
         self.maybe_run(run).await.unwrap_or_else(|| panic!("run {run} is not there"))
     }
