@@ -3,7 +3,7 @@
 use crate::sqlite::{accounts, sessions};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 use std::collections::HashMap;
-use tutti_engine::ports::store::{Append, Birth, Fence, InboxItem, Receipt, Refusal, Stand, Transition};
+use tutti_engine::ports::store::{Append, Birth, Fence, InboxItem, Label, Receipt, Refusal, Stand, Transition};
 use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
 use uuid::Uuid;
 
@@ -73,18 +73,14 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
         }
         if let Some(refusal) = write(db, append, interned)? {
             if is_several {
-                db.prepare_cached("ROLLBACK TO transition")?.execute([])?;
-                db.prepare_cached("RELEASE transition")?.execute([])?;
-                interned.forget();
+                undo(db, interned)?;
             }
             return Ok(Receipt::Refused(refusal));
         }
     }
     for hold in holds {
         if let Some(overdrawn) = accounts::hold(db, &hold)? {
-            db.prepare_cached("ROLLBACK TO transition")?.execute([])?;
-            db.prepare_cached("RELEASE transition")?.execute([])?;
-            interned.forget();
+            undo(db, interned)?;
             return Ok(Receipt::Refused(Refusal::Overdrawn(overdrawn)));
         }
     }
@@ -112,10 +108,7 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
         db.prepare_cached("UPDATE runs SET asks = ?2 WHERE run = ?1")?.execute(params![run.0, asks])?;
     }
     for (run, label) in labels {
-        let insert =
-            "INSERT INTO labels(run, name, value) VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value";
-        let name = interned.name(db, &label.name)?;
-        db.prepare_cached(insert)?.execute(params![run.0, name, label.value])?;
+        mark(db, run, &label, interned)?;
     }
     for item in inbox_put {
         let refusal = put(db, &item)?;
@@ -127,6 +120,22 @@ pub(super) fn apply(db: &Connection, transition: Transition, interned: &mut Inte
         db.prepare_cached("RELEASE transition")?.execute([])?;
     }
     Ok(Receipt::Committed)
+}
+
+/// Leaves no trace of a transition that began with a savepoint.
+fn undo(db: &Connection, interned: &mut Interned) -> Result<()> {
+    db.prepare_cached("ROLLBACK TO transition")?.execute([])?;
+    db.prepare_cached("RELEASE transition")?.execute([])?;
+    interned.forget();
+    Ok(())
+}
+
+fn mark(db: &Connection, run: RunNo, label: &Label, interned: &mut Interned) -> Result<()> {
+    let insert =
+        "INSERT INTO labels(run, name, value) VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value";
+    let name = interned.name(db, &label.name)?;
+    db.prepare_cached(insert)?.execute(params![run.0, name, label.value])?;
+    Ok(())
 }
 
 fn write(db: &Connection, append: Append, interned: &mut Interned) -> Result<Option<Refusal>> {
