@@ -63,7 +63,9 @@ impl App {
                     "status": if engine.is_draining { "stopping" } else { "healthy" },
                     "live_runs": engine.live_runs,
                     "backlog_runs": engine.backlog_runs
-                }
+                },
+                // Services that failed several times in a row and are left alone for a moment.
+                "services": {"resting": tutti_agents::breaker::resting()}
             })
         });
         let configuration = is_known.then(|| self.inner.options.configuration.clone());

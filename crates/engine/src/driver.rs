@@ -7,6 +7,7 @@ mod clock;
 mod engine;
 mod lanes;
 mod observe;
+mod options;
 mod read;
 mod recall;
 mod retention;
@@ -15,8 +16,9 @@ mod sessions;
 mod thread;
 
 pub use clock::SystemClock;
-pub use engine::{Accepted, Busy, Engine, Health, Message, Options, Ports, Retention, Sent, StartError, SubmitError};
+pub use engine::{Accepted, Busy, Engine, Health, Message, Ports, Sent, StartError, SubmitError};
 pub use observe::{ObserveFn, Observer};
+pub use options::{Options, Retention};
 pub use read::{Entry, Events};
 pub use recall::{Recall, RecallFn};
 pub use sessions::Context;

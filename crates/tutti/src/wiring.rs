@@ -19,6 +19,7 @@ use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
+use tutti_agents::ticket_agents::Stage;
 use tutti_agents::{card, knowledge, srv, vault};
 use tutti_app::tasks::Research;
 use tutti_app::{App, Render, metrics};
@@ -289,6 +290,24 @@ fn counters() -> Render {
     }
 }
 
+/// How each outside part is set.
+fn configuration(settings: &Settings, research: &Research, llm: &str) -> BTreeMap<String, String> {
+    let role = |name: &str, url: &Option<String>| match url {
+        None => "absent",
+        Some(_) if settings.defaults.contains(name) => "default",
+        Some(_) => "configured",
+    };
+    let mut parts = BTreeMap::from([("llm".into(), llm.to_owned()), ("store".into(), "default".into())]);
+    parts.insert("marketplace".into(), role("MARKETPLACE_URL", &research.marketplace).into());
+    parts.insert("payment_manager".into(), role("PAYMENT_MANAGER_URL", &research.payments).into());
+    let services = settings.tickets.services();
+    for stage in Stage::ALL {
+        let word = if services.contains_key(&stage) { "configured" } else { "default" };
+        parts.insert(format!("{}_agent", stage.as_str()), word.into());
+    }
+    parts
+}
+
 fn application(settings: &Settings, agents: AgentBook, research: Research) -> tutti_app::Options {
     let llm =
         if settings.model.base_url.is_some() || settings.model.provider.is_some() { "configured" } else { "default" };
@@ -298,10 +317,10 @@ fn application(settings: &Settings, agents: AgentBook, research: Research) -> tu
         window: Window { messages: settings.sessions.window_messages, tokens: settings.sessions.window_tokens },
         orchestrate_wait: settings.patterns.request_timeout,
         ticket_services: settings.tickets.services(),
+        configuration: configuration(settings, &research, llm),
         research,
         budgets: settings.budgets,
         metrics: counters(),
         version: env!("CARGO_PKG_VERSION"),
-        configuration: BTreeMap::from([("llm".into(), llm.into()), ("store".into(), "default".into())]),
     }
 }

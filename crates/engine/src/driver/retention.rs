@@ -1,6 +1,7 @@
 //! Ended runs leave after a time, oldest first, in chunks, so that no commit waits long behind them.
 
-use crate::driver::engine::{Ports, Retention};
+use crate::driver::engine::Ports;
+use crate::driver::options::Retention;
 use crate::ports::store::{Prune, StoreError};
 use crate::run::Time;
 use std::time::Duration;

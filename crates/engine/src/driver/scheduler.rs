@@ -1,7 +1,8 @@
 //! Which run next: runs without an owner, by rank, as long as there is room. Finds again what a crash left behind.
 
-use crate::driver::engine::{Options, Ports, SubmitError};
+use crate::driver::engine::{Ports, SubmitError};
 use crate::driver::lanes::{Lanes, Place};
+use crate::driver::options::Options;
 use crate::driver::read::{Entry, decode, fetch_blobs};
 use crate::driver::recall::{self, Recall};
 use crate::driver::thread::{AcceptedTx, Announced, Gauge, Mailbox, Word};
