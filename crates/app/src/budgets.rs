@@ -37,7 +37,7 @@ pub struct Cap {
 /// What the operator allows; nothing is bounded by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Budgets {
-    /// A run that names no budget of its own.
+    /// A run, in the units that its request does not bound.
     pub run: Limits,
     /// A session.
     pub session: Option<Cap>,
@@ -116,13 +116,19 @@ impl App {
     /// The run's accounts, and what of its budget they leave.
     pub(crate) async fn funded(&self, caller: &Caller, submit: &mut Submit) -> Result<(), Failure> {
         let budgets = self.inner.options.budgets;
-        let own = submit.budget.unwrap_or(budgets.run);
-        if own == Limits::default() && submit.budget.is_none() && budgets == Budgets::default() {
+        if budgets == Budgets::default() {
             return Ok(());
         }
+        // What a request does not bound is bounded as the operator says.
+        let asked = submit.budget.unwrap_or_default();
+        let own = Limits {
+            tokens: asked.tokens.or(budgets.run.tokens),
+            cost: asked.cost.or(budgets.run.cost),
+            purchases: asked.purchases.or(budgets.run.purchases),
+        };
         submit.accounts = budgets.accounts(caller, submit.session.as_deref(), self.engine().now());
         if submit.accounts.is_empty() {
-            submit.budget = submit.budget.or(Some(own).filter(|own| *own != Limits::default()));
+            submit.budget = Some(own).filter(|own| *own != Limits::default());
             return Ok(());
         }
         // Who repeats a request is given what it begot, however little is left by now.

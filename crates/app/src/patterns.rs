@@ -20,9 +20,7 @@ impl App {
     #[must_use]
     pub fn workflows(&self) -> Value {
         let items: Vec<_> = self
-            .inner
-            .versions
-            .iter()
+            .nameable()
             .map(|(name, version)| {
                 let pattern = find(name);
                 let kind = if pattern.is_some() { "pattern" } else { "workflow" };

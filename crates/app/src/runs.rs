@@ -18,11 +18,25 @@ use tutti_agents::form::{Errors, Field, Form, nearest};
 use tutti_engine::ports::store::RunRow;
 use tutti_engine::run::RunId;
 use tutti_workflows::patterns::{TIMEOUT_SECONDS_MAX, find, read_limits};
+use tutti_workflows::{research, tickets};
 
 /// Most characters of an id that are repeated back to whoever sent it.
 const ID_SHOWN_MAX: usize = 64;
 
+/// Workflows that only their own surface starts: it checks what they are given, and who may spend.
+const OWN_SURFACE: [(&str, &str); 3] = [
+    (tickets::NAME, "POST /api/tickets"),
+    (research::NAME, "POST /tasks"),
+    (research::SETTLEMENT, "POST /tasks/{id}/payments/{source}"),
+];
+
 impl App {
+    /// Workflows that a run may name, with their numbers.
+    pub(crate) fn nameable(&self) -> impl Iterator<Item = (&str, u32)> + Clone {
+        let all = self.inner.versions.iter().map(|(name, version)| (name.as_str(), *version));
+        all.filter(|(name, _)| OWN_SURFACE.iter().all(|(own, _)| own != name))
+    }
+
     /// Reads `{workflow, input?, session_id?, on_busy?, session?, priority?, timeout_seconds?, budget?, schedule_at?}`; other keys are errors.
     ///
     /// # Errors
@@ -55,10 +69,14 @@ impl App {
 
     fn read_workflow<'a>(&self, field: &Field<'a, '_>) -> Option<&'a str> {
         let name = field.text(200)?;
+        if let Some((_, request)) = OWN_SURFACE.iter().find(|(own, _)| *own == name) {
+            field.fail(format!("a run of {name} is started with {request}"));
+            return None;
+        }
         if self.knows(name) {
             return Some(name);
         }
-        let known = self.inner.versions.keys().map(String::as_str);
+        let known = self.nameable().map(|(name, _)| name);
         let hint = nearest(name, known).map_or(String::new(), |n| format!("; did you mean {n:?}?"));
         field.fail(format!("there is no workflow named {name:?}{hint}"));
         None

@@ -170,6 +170,21 @@ async fn a_task_past_its_time_has_the_report_of_what_was_obtained() {
 }
 
 #[tokio::test]
+async fn what_spends_is_started_by_its_own_surface_alone() {
+    let (world, server) = research().await;
+    let client = server.client();
+    let input = json!({"theme": THEME, "budget": 1000, "unit": "x", "voice": {"handle": "h", "hmac": "m"},
+        "marketplace": format!("{}/market", world.url()), "payments": format!("{}/payments", world.url())});
+    for workflow in ["research", "research.settlement", "ticket"] {
+        let refused =
+            client.post("/v1/runs", &json!({"workflow": workflow, "input": input})).await.expect(422).details();
+        assert!(refused[0].1.contains("is started with POST /"), "{refused:?}");
+    }
+    let named = client.get("/v1/workflows").await.expect(200).json().to_string();
+    assert!(!named.contains("research") && named.contains("sequential"), "{named}");
+}
+
+#[tokio::test]
 async fn everything_wrong_with_a_request_is_told_at_once() {
     let server = Server::start().await;
     let client = server.client();
