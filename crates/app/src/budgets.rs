@@ -177,3 +177,50 @@ pub(crate) fn refused(overdrawn: &Overdrawn) -> Failure {
     failure.ids.push(("left", left.to_string()));
     failure
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(n: u64) -> Limits {
+        Limits { tokens: Some(n), ..Limits::default() }
+    }
+
+    fn row(held: u64, spent: u64) -> AccountRow {
+        let amounts = |tokens| Amounts { tokens, ..Amounts::default() };
+        AccountRow { name: "a".into(), held: amounts(held), spent: amounts(spent) }
+    }
+
+    #[test]
+    fn a_run_is_given_what_it_asks_or_what_is_left() {
+        let account = Account { name: "a".into(), limits: tokens(100) };
+        let given = |own: Limits, row: AccountRow| fund(own, std::slice::from_ref(&account), &[row]);
+        assert_eq!(given(tokens(30), row(20, 40)), Ok(tokens(30)));
+        assert_eq!(given(tokens(50), row(20, 40)), Ok(tokens(40)));
+        assert_eq!(given(Limits::default(), row(0, 99)), Ok(tokens(1)), "who asks for nothing takes all that is left");
+        let refused = given(tokens(1), row(60, 40)).unwrap_err();
+        assert_eq!((refused.account.as_str(), refused.unit, refused.limit, refused.left), ("a", "tokens", 100, 0));
+        let buys = Limits { purchases: Some(5), ..Limits::default() };
+        let shop = Account { name: "s".into(), limits: buys };
+        let full = AccountRow { spent: Amounts { purchases: 5, ..Amounts::default() }, ..AccountRow::default() };
+        assert!(fund(buys, std::slice::from_ref(&shop), std::slice::from_ref(&full)).is_err());
+        assert!(fund(tokens(9), &[shop], &[full]).is_ok(), "who buys nothing needs nothing to buy with");
+    }
+
+    #[test]
+    fn accounts_are_named_by_whose_and_when() {
+        let cap = |period| Some(Cap { limits: tokens(1), period });
+        let budgets = Budgets {
+            run: Limits::default(),
+            session: cap(Period::Total),
+            user: cap(Period::Month),
+            tenant: cap(Period::Day),
+        };
+        // Thu, 1 Jan 1970
+        let names: Vec<_> =
+            budgets.accounts(&Caller::local(), Some("talk"), Time(0)).into_iter().map(|a| a.name).collect();
+        let all = ["session/default/local/talk", "user/default/local/1970-01", "tenant/default/1970-01-01"];
+        assert_eq!(names, all);
+        assert_eq!(budgets.accounts(&Caller::local(), None, Time(0)).len(), 2);
+    }
+}
