@@ -7,6 +7,7 @@
 //! panicking, as tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking, as tests do")]
 
+pub mod backends;
 pub mod chance;
 pub mod client;
 pub mod journal;

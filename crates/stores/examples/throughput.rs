@@ -48,6 +48,7 @@ fn birth(run: i64) -> Transition {
         parent: None,
         session: None,
         once: None,
+        terms: tutti_engine::session::Terms::default(),
     };
     let stand = Some(Stand { status: Status::Completed, due_at: None, ended_at: Some(at) });
     let append = Append {

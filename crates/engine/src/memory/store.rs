@@ -278,6 +278,7 @@ impl Disk {
                     status: Status::Queued,
                     due_at: None,
                     ended_at: None,
+                    is_elsewhere: false,
                 };
                 self.runs.insert(run, row);
                 0

@@ -9,8 +9,9 @@
 //! so two owners cannot both extend a journal, and no lock or isolation level above READ COMMITTED is needed.
 
 use crate::account::{AccountRow, Hold, Overdrawn, Settle};
+use crate::ports::share::Share;
 use crate::run::{Once, Owner, RunId, RunNo, Status, Time};
-use crate::session::{SessionNo, SessionRow, TurnRow};
+use crate::session::{SessionNo, SessionRow, Terms, TurnRow};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -33,6 +34,8 @@ pub struct Birth {
     pub session: Option<String>,
     /// The client's once-only key: a second birth with the same scope is refused as [`Refusal::Repeated`].
     pub once: Option<Once>,
+    /// How it takes part in its session. A shared store keeps lanes by it.
+    pub terms: Terms,
 }
 
 /// What must hold for a row to be written.
@@ -45,7 +48,8 @@ pub enum Fence {
         /// First seq of the predecessor row.
         prev: u32,
     },
-    /// The row starting at `prev` has the epoch before this append's, ends right before `first`, and nothing follows it.
+    /// The row starting at `prev` has the epoch before this append's, ends right before `first`, and nothing follows it. In a
+    /// shared store nobody else may hold the lane of its session, either.
     Claim {
         /// First seq of the predecessor row.
         prev: u32,
@@ -242,6 +246,8 @@ pub struct RunRow {
     pub due_at: Option<Time>,
     /// When it ended.
     pub ended_at: Option<Time>,
+    /// It is running in another process whose lease has not ended.
+    pub is_elsewhere: bool,
 }
 
 /// A journal row as read back.
@@ -397,4 +403,8 @@ pub trait Store: Send + Sync {
     fn prune(&self, prune: Prune) -> Read<u64>;
     /// Write and read something: is the store able to accept work?
     fn probe(&self) -> Read<()>;
+    /// What processes that share this store agree on; `None` where one process has it alone.
+    fn share(&self) -> Option<&dyn Share> {
+        None
+    }
 }

@@ -371,6 +371,7 @@ impl Live {
             parent: queued.parent.as_ref().map(|p| p.run),
             session: queued.session_id.clone(),
             once,
+            terms: queued.terms,
         }));
         live
     }

@@ -72,6 +72,7 @@ pub(super) fn run_row(r: &SqlRow<'_>) -> Result<RunRow> {
         status: status(r.get(9)?)?,
         due_at: r.get::<_, Option<i64>>(10)?.map(Time),
         ended_at: r.get::<_, Option<i64>>(11)?.map(Time),
+        is_elsewhere: false,
     })
 }
 

@@ -65,6 +65,7 @@ fn birth(run: i64, body: &[u8]) -> Transition {
         parent: None,
         session: None,
         once: None,
+        terms: tutti_engine::session::Terms::default(),
     };
     let append = Append {
         run: RunNo(run),

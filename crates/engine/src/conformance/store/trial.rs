@@ -192,6 +192,7 @@ pub(super) fn birth_with(run: i64, change: impl FnOnce(&mut Birth)) -> Append {
         parent: None,
         session: None,
         once: None,
+        terms: crate::session::Terms::default(),
     };
     change(&mut birth);
     let fence = Fence::Birth(Box::new(birth));

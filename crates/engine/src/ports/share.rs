@@ -1,0 +1,45 @@
+//! What several processes on one store have to agree on: numbers, who owns what, who goes next.
+//!
+//! A process is a *worker* with a lease. It renews the lease by itself; the store's clock decides. A run is its worker's until
+//! it ends, parks, or the lease has ended. The fence alone keeps journals right; the lease says when somebody else may try, and
+//! when a worker that was away too long has to let go of what it holds.
+
+use crate::ports::store::{InboxItem, OpenRun, Read};
+use crate::run::{RunId, RunNo, Status, Time};
+use crate::session::{SessionNo, Terms};
+use futures_util::future::BoxFuture;
+
+/// A root run that is open in a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneRun {
+    /// Its number.
+    pub run: RunNo,
+    /// Its id: earlier births have smaller ones.
+    pub id: RunId,
+    /// Where it stands.
+    pub status: Status,
+    /// When it is due, if at a set time.
+    pub due_at: Option<Time>,
+    /// How it takes part.
+    pub terms: Terms,
+}
+
+/// The part of a store that is shared.
+pub trait Share: Send + Sync {
+    /// Reserves run numbers that nobody else will ever get; answers the first of `count`.
+    fn reserve(&self, count: u32) -> Read<RunNo>;
+    /// Whether what this process holds is still its own. False some time before its lease ends.
+    fn is_owner(&self) -> bool;
+    /// Resolves when it is not any more.
+    fn disowned(&self) -> BoxFuture<'static, ()>;
+    /// Joins anew, once everything that was held is dropped.
+    fn rejoin(&self) -> Read<()>;
+    /// Takes runs that need a worker, best first. For a while nobody else is offered them.
+    fn take(&self, now: Time, limit: u32) -> Read<Vec<OpenRun>>;
+    /// Runs of this worker that have messages nobody has taken.
+    fn mail(&self, limit: u32) -> Read<Vec<InboxItem>>;
+    /// The open root runs of a session, in the order of their birth.
+    fn lane(&self, session: SessionNo) -> Read<Vec<LaneRun>>;
+    /// When the oldest run was born that waits for a worker.
+    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>>;
+}
