@@ -1,9 +1,11 @@
 //! What the engine needs from the outside: a store, a bus, a clock and a way out.
 
 pub mod bus;
+pub mod cache;
 pub mod clock;
 pub mod knowledge;
 pub mod outbound;
+pub mod queue;
 pub mod share;
 pub mod store;
 pub mod vault;
