@@ -2,4 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod postgres;
+mod rabbitmq;
 mod sqlite;
+
+use std::time::Duration;
+
+/// Waits until something is so that no event tells of.
+async fn until(what: &str, is: impl Fn() -> bool) {
+    tutti_tests::in_time(what, async {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
