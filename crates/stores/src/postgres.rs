@@ -215,6 +215,12 @@ impl Store for PostgresStore {
         self.read(read::NEXT_DUE, vec![value(now.0)], first(|r| Time(r.get(0))))
     }
 
+    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>> {
+        self.read(worker::OLDEST, vec![value(now.0)], |rows| {
+            rows.first().and_then(|r| r.get::<_, Option<i64>>(0)).map(Time)
+        })
+    }
+
     fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>> {
         self.read(accounts::SELECT, vec![value(names.clone())], move |rows| {
             let found: BTreeMap<String, AccountRow> =
@@ -309,6 +315,10 @@ impl Share for PostgresStore {
         self.lease.is_held()
     }
 
+    fn sweep_every(&self) -> Duration {
+        self.lease.length() / 8
+    }
+
     fn disowned(&self) -> BoxFuture<'static, ()> {
         Box::pin(Arc::clone(&self.lease).lost())
     }
@@ -318,8 +328,8 @@ impl Share for PostgresStore {
         Box::pin(async move { side.with(async |db| lease.join(db, &name).await).await })
     }
 
-    fn take(&self, now: Time, limit: u32) -> Read<Vec<OpenRun>> {
-        Box::pin(Arc::clone(&self.side).take(now, limit))
+    fn take(&self, now: Time, limit: u32, known: &[(String, u32)]) -> Read<Vec<OpenRun>> {
+        Box::pin(Arc::clone(&self.side).take(now, limit, known.to_vec()))
     }
 
     fn mail(&self, limit: u32) -> Read<Vec<InboxItem>> {
@@ -328,11 +338,5 @@ impl Share for PostgresStore {
 
     fn lane(&self, session: SessionNo) -> Read<Vec<LaneRun>> {
         self.read(sessions::LANE, vec![value(session.0)], each(sessions::lane_row))
-    }
-
-    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>> {
-        self.read(worker::OLDEST, vec![value(now.0)], |rows| {
-            rows.first().and_then(|r| r.get::<_, Option<i64>>(0)).map(Time)
-        })
     }
 }

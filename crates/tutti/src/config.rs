@@ -3,6 +3,7 @@
 //! Raw texts come in by [`sources`], become checked texts in [`values`], and typed decisions here, once.
 
 pub mod agents;
+pub mod backends;
 pub mod budgets;
 pub mod calls;
 pub mod data;
@@ -31,10 +32,11 @@ use std::path::Path;
 
 /// Every setting there is, by concern: the one list.
 #[must_use]
-pub fn concerns() -> [Concern; 12] {
+pub fn concerns() -> [Concern; 13] {
     [
         listen::Listen::CONCERN,
         data::Data::CONCERN,
+        backends::Backends::CONCERN,
         model::Model::CONCERN,
         calls::Calls::CONCERN,
         patterns::Patterns::CONCERN,
@@ -55,6 +57,10 @@ pub struct Settings {
     pub listen: listen::Listen,
     /// Where data is kept, and for how long.
     pub data: data::Data,
+    /// What several processes share.
+    pub backends: backends::Backends,
+    /// Which part of the work this process does.
+    pub role: crate::role::Role,
     /// The language model.
     pub model: model::Model,
     /// Outgoing calls.
@@ -163,6 +169,8 @@ impl Loaded {
             Ok(Settings {
                 listen: listen::Listen::read(v)?,
                 data: data::Data::read(v)?,
+                backends: backends::Backends::read(v)?,
+                role: crate::role::Role::All,
                 model: model::Model::read(v)?,
                 calls: calls::Calls::read(v)?,
                 patterns: patterns::Patterns::read(v)?,
@@ -248,6 +256,9 @@ impl Loaded {
                     ),
                 )
             });
+        }
+        if let Ok(backends) = backends::Backends::read(v) {
+            p.extend(backends.problems());
         }
         if let Ok(model) = model::Model::read(v)
             && let Some(name) = &model.provider

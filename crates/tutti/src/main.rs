@@ -1,8 +1,10 @@
 //! Tutti runs teams of AI agents so that an operator can trust them.
 
+mod backends;
 mod client;
 mod commands;
 mod config;
+mod role;
 mod show;
 mod watch;
 mod wiring;

@@ -416,6 +416,13 @@ impl Store for MemoryStore {
         self.read(|d| Ok(d.next_due(now)))
     }
 
+    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>> {
+        self.read(|d| {
+            let waits = |r: &&RunRow| r.status == Status::Queued && r.due_at.is_none_or(|at| at <= now);
+            Ok(d.runs.values().filter(waits).map(|r| r.id.born()).min())
+        })
+    }
+
     fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>> {
         self.read(|d| {
             let row =

@@ -380,6 +380,8 @@ pub trait Store: Send + Sync {
     fn open_runs(&self, now: Time, after: RunNo, limit: u32) -> Read<Vec<OpenRun>>;
     /// The earliest `due_at` of waiting or scheduled runs that lies after `now`.
     fn next_due(&self, now: Time) -> Read<Option<Time>>;
+    /// When the oldest run was born that is due and has no worker yet.
+    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>>;
     /// Where accounts stand, in the order asked; one that was never used stands at nothing.
     fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>>;
     /// A page of runs, newest first.

@@ -2,6 +2,7 @@
 
 use super::{Place, Usage};
 use crate::config::{Loaded, Settings};
+use crate::role::Role;
 use crate::show;
 use crate::watch::interrupted;
 use crate::wiring::{self, Stop};
@@ -12,21 +13,21 @@ pub struct Args {
     /// Where it listens.
     #[command(flatten)]
     pub place: Place,
-    /// Part to run: all (api and worker need a store that machines share, which this version does not have)
-    #[arg(long, value_name = "ROLE", default_value = "all", value_parser = ["all", "api", "worker"])]
-    role: String,
+    /// Part of the work that this process does; api and worker need PostgreSQL
+    #[arg(long, value_name = "ROLE", default_value = "all", value_enum)]
+    role: Role,
 }
 
 /// Runs the server until Ctrl-C or SIGTERM.
 pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
-    if args.role != "all" {
-        let role = &args.role;
+    let settings = Settings { role: args.role, ..super::settings(loaded)? };
+    if args.role != Role::All && settings.backends.postgres().is_none() {
+        let role = args.role.as_str();
         return Err(Usage(format!(
-            "--role {role} needs a store that several machines share, which this version does not have; use --role all"
+            "--role {role} needs a store that several processes share; set POSTGRES_DSN or POSTGRES_HOST, or use --role all"
         ))
         .into());
     }
-    let settings = super::settings(loaded)?;
     let running = wiring::start(&settings).await?;
     announce(&settings, &running.url);
     stay(running.stop).await;
@@ -35,13 +36,21 @@ pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
 
 /// One line that says where the server is.
 pub fn announce(settings: &Settings, url: &str) {
-    let (version, data, model) = (env!("CARGO_PKG_VERSION"), settings.data.dir.display(), settings.model.answering());
+    let (version, data, model) = (env!("CARGO_PKG_VERSION"), data(settings), settings.model.answering());
     if settings.log.format == "json" {
         let line = serde_json::json!({"level": "INFO", "message": "listening", "url": url, "version": version,
-            "data": data.to_string(), "model": model});
+            "data": data, "model": model, "role": settings.role.as_str()});
         show::err(&format!("{line}\n"));
     } else {
         show::err(&format!("tutti {version} listens on {url} · data in {data} · model: {model}\n"));
+    }
+}
+
+/// Where runs are kept.
+fn data(settings: &Settings) -> String {
+    match settings.backends.postgres() {
+        Some(dsn) => crate::config::form::hide_password(&dsn),
+        None => settings.data.dir.display().to_string(),
     }
 }
 
