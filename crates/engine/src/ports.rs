@@ -4,5 +4,6 @@ pub mod bus;
 pub mod clock;
 pub mod knowledge;
 pub mod outbound;
+pub mod records;
 pub mod store;
 pub mod vault;

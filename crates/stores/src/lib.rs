@@ -3,5 +3,6 @@
 //! Must not know: anything of ours but the engine. The SQL, broker and cache crates live here and nowhere else.
 
 pub mod knowledge;
+pub mod records;
 pub mod sqlite;
 pub mod vault;

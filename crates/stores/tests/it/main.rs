@@ -1,4 +1,5 @@
 //! The stores on real things keep what the ports promise.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod records;
 mod sqlite;
