@@ -3,4 +3,5 @@
 //! A case is handed an empty implementation and panics where a promise is broken. Nothing here sleeps, reads a clock or
 //! needs a particular runtime; bring whatever executor the implementation wants.
 
+pub mod records;
 pub mod store;

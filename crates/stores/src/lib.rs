@@ -4,5 +4,6 @@
 
 pub mod knowledge;
 pub mod postgres;
+pub mod records;
 pub mod sqlite;
 pub mod vault;
