@@ -4,16 +4,21 @@
 //! READ COMMITTED suffices: a row of a journal needs its predecessor, which never changes, and `(run, seq)` is unique.
 
 mod accounts;
+mod beside;
 mod bulk;
 mod db;
 mod exact;
 mod migrate;
 mod prune;
 mod read;
+mod records;
 mod sessions;
 mod words;
 mod worker;
 mod writer;
+
+pub use beside::{PostgresKnowledge, PostgresVault};
+pub use records::PostgresRecords;
 
 use bytes::Bytes;
 use db::{Place, detail};

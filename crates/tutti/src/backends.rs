@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::role::Role;
+use secrecy::ExposeSecret;
 use std::path::Path;
 use std::sync::Arc;
 use tutti_agents::vault::Vault;
@@ -64,13 +65,13 @@ impl Backends {
             readers: backends.readers,
         };
         let store = Arc::new(PostgresStore::open(&options).await?);
-        let dir = &settings.data.dir;
+        let key = backends.vault_key.as_ref().map(|key| key.expose_secret());
         Ok(Self {
             store: store.clone(),
             bus: Arc::new(LocalBus::new()),
             queue: None,
-            vault: Arc::new(SqliteVault::open(dir).map_err(anyhow::Error::msg)?),
-            articles: Arc::new(SqliteKnowledge::open(dir).map_err(anyhow::Error::msg)?),
+            vault: Arc::new(store.vault(key, &settings.data.dir).map_err(anyhow::Error::msg)?),
+            articles: Arc::new(store.articles()),
             close: Box::new(move || store.close()),
         })
     }

@@ -216,6 +216,17 @@ impl Side {
         done.map_err(|e| error(&e))
     }
 
+    /// As [`with`](Self::with), in one transaction.
+    pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Db) -> Result<T, Error>) -> Result<T, StoreError> {
+        self.with(async |db| {
+            db.client.batch_execute("BEGIN").await?;
+            let done = work(db).await;
+            db.client.batch_execute(if done.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+            done
+        })
+        .await
+    }
+
     pub async fn reserve(self: Arc<Self>, count: u32) -> Result<RunNo, StoreError> {
         let this = Arc::clone(&self);
         self.with(async move |db| {

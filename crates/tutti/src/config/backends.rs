@@ -28,6 +28,8 @@ concern! {
             "Connections of one process for questions; four more are for writing, the lease, and words between processes.";
         WORKER_LEASE: lease: Duration = Seconds { min_ms: 1_000, max_s: 600 }, Some("4"),
             "How long others wait for a process that no longer says that it lives, before they go on with its runs.";
+        VAULT_KEY: vault_key: Option<SecretString> = Maybe(Secret), None,
+            "Key of the secrets of runs in PostgreSQL, 64 hexadecimal digits, the same for every process; else a file in the data directory.";
         REDIS_URL: redis_url: Option<SecretString> = Maybe(Secret), None,
             "Redis as one address (redis:// or rediss://); beats REDIS_HOST.";
         REDIS_HOST: redis_host: Option<String> = Maybe(Host), None,
