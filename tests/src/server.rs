@@ -35,6 +35,7 @@ pub struct Start {
     dir: Arc<TempDir>,
     data: PathBuf,
     command: &'static str,
+    args: Vec<&'static str>,
     env: Vec<(String, String)>,
 }
 
@@ -53,7 +54,7 @@ impl Start {
     pub fn new() -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let data = dir.path().join("data");
-        Self { dir, data, command: "serve", env: Vec::new() }
+        Self { dir, data, command: "serve", args: Vec::new(), env: Vec::new() }
     }
 
     /// With a variable set.
@@ -94,6 +95,13 @@ impl Start {
     #[must_use]
     pub fn command(mut self, command: &'static str) -> Self {
         self.command = command;
+        self
+    }
+
+    /// With one more word on its command line.
+    #[must_use]
+    pub fn arg(mut self, arg: &'static str) -> Self {
+        self.args.push(arg);
         self
     }
 
@@ -216,6 +224,7 @@ impl Server {
         let data = how.data.to_str().expect("a path in UTF-8");
         // Port 0: a port of its own, so that tests run side by side and nothing else is met on it.
         let mut command = tutti(how.dir.path(), &[how.command, "--port", "0", "--data", data]);
+        command.args(&how.args);
         command.envs(how.env.iter().map(|(name, value)| (name, value)));
         let mut process = Process::start(&mut command);
         let url = process.line("the line that says where the server listens", listens_on).await?;

@@ -4,7 +4,7 @@ use super::{Place, Usage};
 use crate::config::{Loaded, Settings};
 use crate::show;
 use crate::watch::interrupted;
-use crate::wiring::{self, Stop};
+use crate::wiring::{self, Running, Stop};
 
 /// Where, and in which role.
 #[derive(Debug, clap::Args)]
@@ -15,6 +15,9 @@ pub struct Args {
     /// Part to run: all (api and worker need a store that machines share, which this version does not have)
     #[arg(long, value_name = "ROLE", default_value = "all", value_parser = ["all", "api", "worker"])]
     role: String,
+    /// Let every machine do everything without a key, and warn of it at each start
+    #[arg(long)]
+    insecure_allow_unauthenticated: bool,
 }
 
 /// Runs the server until Ctrl-C or SIGTERM.
@@ -26,9 +29,11 @@ pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
         ))
         .into());
     }
-    let settings = super::settings(loaded)?;
+    let mut settings = super::settings(loaded)?;
+    settings.is_unprotected = args.insecure_allow_unauthenticated;
     let running = wiring::start(&settings).await?;
     announce(&settings, &running.url);
+    remark(&settings, &running);
     stay(running.stop).await;
     Ok(())
 }
@@ -42,6 +47,24 @@ pub fn announce(settings: &Settings, url: &str) {
         show::err(&format!("{line}\n"));
     } else {
         show::err(&format!("tutti {version} listens on {url} · data in {data} · model: {model}\n"));
+    }
+}
+
+/// What an operator should know of a server that other machines can reach. Not a log line: no level hides it.
+pub fn remark(settings: &Settings, running: &Running) {
+    let (level, message) = if settings.is_unprotected {
+        let message = "WARNING: whoever can reach this server may do everything here, without a key \
+                       (--insecure-allow-unauthenticated)";
+        ("WARN", message)
+    } else if running.key.is_some() {
+        ("INFO", "other machines, and proxies of this one, need the admin key; `tutti key show` prints it")
+    } else {
+        return;
+    };
+    if settings.log.format == "json" {
+        show::err(&format!("{}\n", serde_json::json!({"level": level, "message": message})));
+    } else {
+        show::err(&format!("tutti: {message}\n"));
     }
 }
 
