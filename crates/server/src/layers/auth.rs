@@ -114,7 +114,7 @@ mod tests {
                 assert_eq!(by(Some(peer), &[(name, ""), ("x-api-key", KEY)]), Entry::Key, "{peer} {name}");
             }
         }
-        for peer in ["10.0.0.1:80", "[2001:db8::1]:80", "[::ffff:10.0.0.1]:80", "0.0.0.0:80", "192.0.2.2:80"] {
+        for peer in ["10.0.0.1:80", "[2001:db8::1]:80", "[::ffff:10.0.0.1]:80", "0.0.0.0:80", "192.0.2.7:80"] {
             assert_eq!(by(Some(peer), &[]), Entry::Stranger, "{peer}");
         }
         assert_eq!(by(None, &[]), Entry::Stranger, "a peer that nobody knows");
