@@ -6,6 +6,7 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod health;
+pub mod key;
 pub mod man;
 pub mod page;
 pub mod run;
@@ -75,6 +76,9 @@ pub enum Command {
     Workflows(page::Page),
     /// Serve a scripted model, ticket agents, a marketplace and its payments over HTTP, with faults on demand
     Simulate(simulate::Args),
+    /// Show the admin key, which other machines need
+    #[command(subcommand)]
+    Key(key::Key),
     /// Show the effective configuration and where each value comes from
     Config(config::Args),
     /// Ask a server how it is
@@ -112,6 +116,7 @@ impl Cli {
         match &self.command {
             Command::Serve(args) => args.place.flags(),
             Command::Demo(args) => args.place.flags(),
+            Command::Key(key::Key::Show(args)) => args.flags(),
             _ => Vec::new(),
         }
     }

@@ -4,12 +4,13 @@ mod backends;
 mod client;
 mod commands;
 mod config;
+mod key;
 mod role;
 mod show;
 mod watch;
 mod wiring;
 
-use commands::{Cli, Command, Usage, approvals::Approvals, runs::Runs};
+use commands::{Cli, Command, Usage, approvals::Approvals, key::Key, runs::Runs};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -48,6 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,
+            Command::Key(Key::Show(args)) => commands::key::run(&args, &loaded),
             Command::Config(args) => commands::config::run(&args, &loaded),
             Command::Health(args) => commands::health::run(&args, &loaded).await,
             Command::Completions(args) => commands::completions::run(&args),

@@ -6,8 +6,10 @@ use crate::config::agents::CARD;
 use crate::config::calls::Calls;
 use crate::config::data::Data;
 use crate::config::model::Model;
+use crate::key;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -47,6 +49,8 @@ pub type Stop = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + S
 pub struct Running {
     /// Where it listens, e.g. `http://127.0.0.1:8000`, without a slash at its end.
     pub url: String,
+    /// What other machines must show, and proxies of this one; `None` where everybody is served who gets through.
+    pub key: Option<SecretString>,
     /// Ends it.
     pub stop: Stop,
 }
@@ -63,6 +67,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let book = agents(settings, outbound.as_ref()).await?;
     let listener = listen(settings).await?;
     let backends = Backends::open(settings).await?;
+    let is_open = !listener.local_addr()?.ip().to_canonical().is_loopback();
+    let key = admin_key(settings, is_open)?;
     let ports = Ports {
         store: Arc::clone(&backends.store),
         bus: Arc::clone(&backends.bus),
@@ -80,7 +86,13 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let engine = Engine::start(ports, workflows(&settings.calls, &settings.model), bounds).await?;
 
     let url = url(settings, &listener)?;
-    let options = ServerOptions { origins: settings.listen.cors_origins.clone(), ..ServerOptions::default() };
+    let options = ServerOptions {
+        hosts: settings.guard.hosts.clone(),
+        is_open,
+        key: key.clone(),
+        origins: settings.listen.cors_origins.clone(),
+        ..ServerOptions::default()
+    };
     let app = App::new(engine.clone(), application(settings, book.with_policy(policy), research));
     tokio::spawn(forget_voices(app.clone(), over));
     let router = tutti_server::router(app, options.clone());
@@ -96,7 +108,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             backends.close().await;
         })
     });
-    Ok(Running { url, stop })
+    Ok(Running { url, key, stop })
 }
 
 async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
@@ -104,6 +116,17 @@ async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
     TcpListener::bind((host, port)).await.with_context(|| {
         format!("cannot listen on {host}:{port}; choose another port with --port, or 0 for any free one")
     })
+}
+
+/// Protected mode: a key where other machines can call, and where one is set: then a proxy of this machine needs it, too. The
+/// data directory is ours by now, so nobody else makes one there.
+fn admin_key(settings: &Settings, is_open: bool) -> anyhow::Result<Option<SecretString>> {
+    match &settings.guard.admin_key {
+        _ if settings.is_unprotected => Ok(None),
+        Some(key) => Ok(Some(key.clone())),
+        None if is_open => key::keep(&settings.data.dir).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The address as configured, with the port that was really taken.

@@ -5,7 +5,7 @@ use crate::config::{Loaded, Settings};
 use crate::role::Role;
 use crate::show;
 use crate::watch::interrupted;
-use crate::wiring::{self, Stop};
+use crate::wiring::{self, Running, Stop};
 
 /// Where, and in which role.
 #[derive(Debug, clap::Args)]
@@ -16,11 +16,15 @@ pub struct Args {
     /// Part of the work that this process does; api and worker need PostgreSQL
     #[arg(long, value_name = "ROLE", default_value = "all", value_enum)]
     role: Role,
+    /// Let every machine do everything without a key, and warn of it at each start
+    #[arg(long)]
+    insecure_allow_unauthenticated: bool,
 }
 
 /// Runs the server until Ctrl-C or SIGTERM.
 pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
-    let settings = Settings { role: args.role, ..super::settings(loaded)? };
+    let is_unprotected = args.insecure_allow_unauthenticated;
+    let settings = Settings { role: args.role, is_unprotected, ..super::settings(loaded)? };
     if args.role != Role::All && settings.backends.postgres().is_none() {
         let role = args.role.as_str();
         return Err(Usage(format!(
@@ -30,6 +34,7 @@ pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
     }
     let running = wiring::start(&settings).await?;
     announce(&settings, &running.url);
+    remark(&settings, &running);
     stay(running.stop).await;
     Ok(())
 }
@@ -51,6 +56,24 @@ fn data(settings: &Settings) -> String {
     match settings.backends.postgres() {
         Some(dsn) => crate::config::form::hide_password(&dsn),
         None => settings.data.dir.display().to_string(),
+    }
+}
+
+/// What an operator should know of a server that other machines can reach. Not a log line: no level hides it.
+pub fn remark(settings: &Settings, running: &Running) {
+    let (level, message) = if settings.is_unprotected {
+        let message = "WARNING: whoever can reach this server may do everything here, without a key \
+                       (--insecure-allow-unauthenticated)";
+        ("WARN", message)
+    } else if running.key.is_some() {
+        ("INFO", "other machines, and proxies of this one, need the admin key; `tutti key show` prints it")
+    } else {
+        return;
+    };
+    if settings.log.format == "json" {
+        show::err(&format!("{}\n", serde_json::json!({"level": level, "message": message})));
+    } else {
+        show::err(&format!("tutti: {message}\n"));
     }
 }
 
