@@ -1,5 +1,7 @@
 //! PostgreSQL: the port's suite on a real server, and what only a server between processes can do wrong.
 
+mod shared;
+
 use std::sync::Arc;
 use tutti_engine::conformance::{records, store};
 use tutti_engine::ports::knowledge::{Article, KnowledgeBase};
