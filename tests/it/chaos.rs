@@ -1,6 +1,7 @@
 //! The main proof: real questions through teams of all five patterns while the server is killed again and again. Nothing is lost, nothing is
 //! done twice, every stream is whole. The judge is the model server, which is never killed, beside the journals.
 
+mod cluster;
 mod desk;
 mod judge;
 

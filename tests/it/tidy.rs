@@ -1,7 +1,9 @@
 //! The house itself: arrows between rooms, sizes, dead files, licences, and documents that lag behind the code.
 
+mod chart;
 mod graph;
 mod licences;
+mod packaging;
 mod text;
 
 use serde_json::Value;

@@ -102,6 +102,24 @@ impl Client {
         }
     }
 
+    /// A run's events after `after`, if this server answers at all: `Some(None)` where there will be none (204).
+    ///
+    /// # Panics
+    /// When it answers anything but events, 204 or 503.
+    pub async fn read_events(&self, run_id: &str, after: u64) -> Option<Option<Reader>> {
+        let mut call = self.get(format_args!("/v1/runs/{run_id}/events"));
+        if after > 0 {
+            call = call.header("last-event-id", after);
+        }
+        let (response, generation) = call.respond().await.ok()?;
+        match response.status() {
+            StatusCode::OK => Some(Some(Reader::new(response, generation))),
+            StatusCode::NO_CONTENT => Some(None),
+            StatusCode::SERVICE_UNAVAILABLE => None,
+            status => panic!("following {run_id} after {after} answered {status}: {:?}", response.text().await),
+        }
+    }
+
     /// Waits until the server is up again after it was lost.
     pub async fn returned(&self, lost: &Lost) {
         let mut place = self.place.clone();

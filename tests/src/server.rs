@@ -1,5 +1,6 @@
 //! The real binary, serving.
 
+use crate::backends::postgres::Postgres;
 use crate::client::{Client, Place};
 use crate::process::{Ended, Process};
 use crate::provider::Provider;
@@ -35,7 +36,16 @@ pub struct Start {
     dir: Arc<TempDir>,
     data: PathBuf,
     command: &'static str,
+    args: Vec<String>,
     env: Vec<(String, String)>,
+    /// Where it keeps its runs, if not in SQLite.
+    postgres: Option<(Arc<Postgres>, String)>,
+}
+
+/// Whether every server of this test run keeps its runs in PostgreSQL.
+#[must_use]
+pub fn is_on_postgres() -> bool {
+    std::env::var("TUTTI_TEST_STORE").is_ok_and(|store| store == "postgres")
 }
 
 impl Default for Start {
@@ -53,7 +63,21 @@ impl Start {
     pub fn new() -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let data = dir.path().join("data");
-        Self { dir, data, command: "serve", env: Vec::new() }
+        Self { dir, data, command: "serve", args: Vec::new(), env: Vec::new(), postgres: None }
+    }
+
+    /// On a PostgreSQL server, in a schema of that name.
+    #[must_use]
+    pub fn on(mut self, server: &Arc<Postgres>, schema: &str) -> Self {
+        self.postgres = Some((Arc::clone(server), schema.to_owned()));
+        self
+    }
+
+    /// With an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.into());
+        self
     }
 
     /// With a variable set.
@@ -117,7 +141,13 @@ impl Start {
     /// How it ended.
     pub async fn try_start(&self) -> Result<Server, Ended> {
         let (place, _) = watch::channel(Place::default());
-        let mut server = Server { start: self.clone(), process: None, place };
+        let mut start = self.clone();
+        if start.postgres.is_none() && is_on_postgres() {
+            let postgres = Postgres::shared().await.expect("TUTTI_TEST_STORE=postgres needs PostgreSQL");
+            let schema = postgres.schema();
+            start.postgres = Some((postgres, schema));
+        }
+        let mut server = Server { start, process: None, place };
         server.up().await?;
         Ok(server)
     }
@@ -190,6 +220,21 @@ impl Server {
         self.place.send_modify(|place| place.url = None);
     }
 
+    /// Stops it where it is (SIGSTOP), as a long pause of its machine would; its process id.
+    ///
+    /// # Panics
+    /// When it is down.
+    pub fn freeze(&mut self) -> i32 {
+        let pid = self.pid();
+        signal(pid, rustix::process::Signal::STOP);
+        pid
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&mut self, pid: i32) {
+        signal(pid, rustix::process::Signal::CONT);
+    }
+
     /// Asks it to end, and waits until it has.
     ///
     /// # Panics
@@ -216,7 +261,10 @@ impl Server {
         let data = how.data.to_str().expect("a path in UTF-8");
         // Port 0: a port of its own, so that tests run side by side and nothing else is met on it.
         let mut command = tutti(how.dir.path(), &[how.command, "--port", "0", "--data", data]);
-        command.envs(how.env.iter().map(|(name, value)| (name, value)));
+        if let Some((postgres, schema)) = &how.postgres {
+            command.env("POSTGRES_DSN", postgres.dsn()).env("POSTGRES_SCHEMA", schema).env("POSTGRES_READERS", "3");
+        }
+        command.args(&how.args).envs(how.env.iter().map(|(name, value)| (name, value)));
         let mut process = Process::start(&mut command);
         let url = process.line("the line that says where the server listens", listens_on).await?;
         let ready = Client::at(&url).get("/health/ready");
@@ -225,6 +273,11 @@ impl Server {
         self.place.send_modify(|place| *place = Place { generation: place.generation + 1, url: Some(url) });
         Ok(())
     }
+}
+
+fn signal(pid: i32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
+    rustix::process::kill_process(pid, signal).expect("a process of ours");
 }
 
 /// `… listens on http://127.0.0.1:PORT …`, or the demo's `server http://127.0.0.1:PORT`

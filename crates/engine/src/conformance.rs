@@ -4,6 +4,7 @@
 //! needs a particular runtime; bring whatever executor the implementation wants, and a bound on how long a case may take.
 
 pub mod queue;
+pub mod records;
 pub mod store;
 
 use crate::ports::queue::Condition;

@@ -5,7 +5,10 @@
 mod calls;
 mod clock;
 mod engine;
+mod hand_over;
+mod lane;
 mod lanes;
+mod numbers;
 mod observe;
 mod options;
 mod read;
@@ -13,6 +16,7 @@ mod recall;
 mod retention;
 mod scheduler;
 mod sessions;
+mod share;
 mod thread;
 
 pub use clock::SystemClock;
@@ -22,3 +26,4 @@ pub use options::{Options, Retention};
 pub use read::{Entry, Events};
 pub use recall::{Recall, RecallFn};
 pub use sessions::Context;
+pub use share::Beside;

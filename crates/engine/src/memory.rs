@@ -2,5 +2,6 @@
 
 pub mod bus;
 pub mod outbound;
+pub mod records;
 mod sessions;
 pub mod store;

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod knowledge;
 pub mod outbound;
 pub mod queue;
+pub mod records;
 pub mod share;
 pub mod store;
 pub mod vault;

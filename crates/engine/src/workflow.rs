@@ -66,6 +66,12 @@ impl Registry {
         self.by_name.get(name)?.keys().next_back().copied()
     }
 
+    /// Every name with each of its numbers.
+    #[must_use]
+    pub fn known(&self) -> Vec<(String, u32)> {
+        self.by_name.iter().flat_map(|(name, numbers)| numbers.keys().map(|n| (name.clone(), *n))).collect()
+    }
+
     /// Every name with its newest number.
     #[must_use]
     pub fn list(&self) -> Vec<(String, u32)> {

@@ -6,7 +6,7 @@ mod seed;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tutti_app::{Class, Failure};
 
@@ -87,6 +87,9 @@ pub fn encode(mut response: Response, dialect: Dialect, request_id: &str) -> Res
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(after) = failure.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tutti\""));
     }
     if let Some(allow) = response.headers_mut().remove(ALLOW) {
         headers.insert(ALLOW, allow);

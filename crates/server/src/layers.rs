@@ -15,18 +15,22 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use tutti_app::Failure;
+use tutti_app::{Failure, Role};
 
 /// Guards every request and finishes every answer.
 pub async fn guard(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = request_id::of(request.headers());
     let dialect = Dialect::of(request.headers());
-    let crossing = limits::check(&request).and_then(|()| origin::check(&request, &shared.options));
+    let crossing = limits::check(&request).and_then(|()| {
+        let entry = auth::entry(&request, &shared.options);
+        origin::check(&request, &shared.options, entry).map(|origin| (entry, origin))
+    });
     let (allowed_origin, mut response) = match crossing {
         Err(failure) => (None, Failed(failure).into_response()),
-        Ok(Some(origin)) if origin::is_preflight(&request) => (Some(origin), origin::preflight()),
-        Ok(allowed_origin) => {
-            let response = match admit(&mut request) {
+        // Browsers send no key with this question; the request that follows has to.
+        Ok((_, Some(origin))) if origin::is_preflight(&request) => (Some(origin), origin::preflight()),
+        Ok((entry, allowed_origin)) => {
+            let response = match admit(&mut request, entry) {
                 Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(panicked),
                 Err(failure) => Failed(failure).into_response(),
             };
@@ -46,13 +50,17 @@ pub async fn guard(State(shared): State<Shared>, mut request: Request, next: Nex
 }
 
 /// Finds out who asks and whether the route is theirs to use.
-fn admit(request: &mut Request) -> Result<(), Failure> {
-    let caller = auth::caller(request.headers());
-    if !caller.roles.hold(tutti_app::Role::Admin)
-        && let Some(path) = request.extensions().get::<MatchedPath>()
-        && let Some(role) = crate::router::role(request.method(), path.as_str())
-    {
-        caller.must_hold(role)?;
+fn admit(request: &mut Request, entry: auth::Entry) -> Result<(), Failure> {
+    let caller = auth::caller(request.headers(), entry);
+    if !caller.roles.hold(Role::Admin) {
+        let path = request.extensions().get::<MatchedPath>();
+        match path.and_then(|path| crate::router::role(request.method(), path.as_str())) {
+            Some(Role::Public) => {}
+            // Not even which addresses there are is a stranger's to learn.
+            _ if entry == auth::Entry::Stranger => return Err(auth::refusal(request.headers())),
+            Some(role) => caller.must_hold(role)?,
+            None => {}
+        }
     }
     request.extensions_mut().insert(caller);
     Ok(())

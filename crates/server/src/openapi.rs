@@ -189,7 +189,15 @@ pub fn document(app: &App, table: &[Route]) -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         },
         "paths": paths,
-        "components": {"schemas": schemas::all(app)}
+        // From this machine none is needed.
+        "security": [{}, {"bearer": []}, {"key": []}],
+        "components": {
+            "schemas": schemas::all(app),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The admin key; `tutti key show` prints it."},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."}
+            }
+        }
     })
 }
 

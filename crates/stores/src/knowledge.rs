@@ -62,14 +62,28 @@ impl SqliteKnowledge {
     }
 }
 
-/// Any of the question's words; none of them is taken for a command of FTS5.
-fn query(question: &str) -> Option<String> {
+/// The words of a question that are worth looking for, each once.
+pub(crate) fn words(question: &str) -> Vec<String> {
     let words = question.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
     let words = words.filter(|word| word.chars().count() > 2 && !COMMON.contains(&word.as_str()));
-    let mut quoted: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
-    quoted.sort();
-    quoted.dedup();
-    quoted.truncate(WORDS_MAX);
+    let mut words: Vec<String> = words.collect();
+    words.sort();
+    words.dedup();
+    words.truncate(WORDS_MAX);
+    words
+}
+
+/// How well articles fit beside the best of them, which has 1.
+pub(crate) fn rate(found: &mut [Found]) {
+    let best = found.first().map_or(1.0, |first| first.score.max(f64::MIN_POSITIVE));
+    for article in found {
+        article.score = (article.score / best * 1_000.0).round().clamp(0.0, 1_000.0) / 1_000.0;
+    }
+}
+
+/// Any of the question's words; none of them is taken for a command of FTS5.
+fn query(question: &str) -> Option<String> {
+    let quoted: Vec<String> = words(question).into_iter().map(|word| format!("\"{word}\"")).collect();
     if quoted.is_empty() { None } else { Some(quoted.join(" OR ")) }
 }
 
@@ -85,10 +99,7 @@ impl KnowledgeBase for SqliteKnowledge {
             Ok(Found { id: r.get(0)?, title: r.get(1)?, content: r.get(2)?, score: -r.get::<_, f64>(3)? })
         });
         let mut found: Vec<Found> = found.and_then(Iterator::collect).map_err(|e| e.to_string())?;
-        let best = found.first().map_or(1.0, |first| first.score.max(f64::MIN_POSITIVE));
-        for article in &mut found {
-            article.score = (article.score / best * 1_000.0).round().clamp(0.0, 1_000.0) / 1_000.0;
-        }
+        rate(&mut found);
         Ok(found)
     }
 

@@ -6,5 +6,6 @@ pub mod knowledge;
 mod link;
 pub mod postgres;
 pub mod rabbitmq;
+pub mod records;
 pub mod sqlite;
 pub mod vault;

@@ -4,16 +4,21 @@
 //! READ COMMITTED suffices: a row of a journal needs its predecessor, which never changes, and `(run, seq)` is unique.
 
 mod accounts;
+mod beside;
 mod bulk;
 mod db;
 mod exact;
 mod migrate;
 mod prune;
 mod read;
+mod records;
 mod sessions;
 mod words;
 mod worker;
 mod writer;
+
+pub use beside::{PostgresKnowledge, PostgresVault};
+pub use records::PostgresRecords;
 
 use bytes::Bytes;
 use db::{Place, detail};
@@ -215,6 +220,12 @@ impl Store for PostgresStore {
         self.read(read::NEXT_DUE, vec![value(now.0)], first(|r| Time(r.get(0))))
     }
 
+    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>> {
+        self.read(worker::OLDEST, vec![value(now.0)], |rows| {
+            rows.first().and_then(|r| r.get::<_, Option<i64>>(0)).map(Time)
+        })
+    }
+
     fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>> {
         self.read(accounts::SELECT, vec![value(names.clone())], move |rows| {
             let found: BTreeMap<String, AccountRow> =
@@ -276,11 +287,12 @@ impl Store for PostgresStore {
             runs
         });
         let size = self.read(read::SIZE, vec![], first(|r| (r.get::<_, i64>(0), r.get::<_, String>(1))));
+        let oldest = self.read(read::OLDEST, vec![], first(|r| RunId(r.get(0)).born()));
         Box::pin(async move {
             let (bytes, version) = size.await?.unwrap_or_default();
             let runs = counts.await?;
-            let name = format!("PostgreSQL {version}");
-            Ok(StoreStats { name, schema: migrate::VERSION, bytes: bytes.cast_unsigned(), runs })
+            let (name, oldest) = (format!("PostgreSQL {version}"), oldest.await?);
+            Ok(StoreStats { name, schema: migrate::VERSION, bytes: bytes.cast_unsigned(), runs, oldest })
         })
     }
 
@@ -309,6 +321,10 @@ impl Share for PostgresStore {
         self.lease.is_held()
     }
 
+    fn sweep_every(&self) -> Duration {
+        self.lease.length() / 8
+    }
+
     fn disowned(&self) -> BoxFuture<'static, ()> {
         Box::pin(Arc::clone(&self.lease).lost())
     }
@@ -318,8 +334,8 @@ impl Share for PostgresStore {
         Box::pin(async move { side.with(async |db| lease.join(db, &name).await).await })
     }
 
-    fn take(&self, now: Time, limit: u32) -> Read<Vec<OpenRun>> {
-        Box::pin(Arc::clone(&self.side).take(now, limit))
+    fn take(&self, now: Time, limit: u32, known: &[(String, u32)]) -> Read<Vec<OpenRun>> {
+        Box::pin(Arc::clone(&self.side).take(now, limit, known.to_vec()))
     }
 
     fn mail(&self, limit: u32) -> Read<Vec<InboxItem>> {
@@ -328,11 +344,5 @@ impl Share for PostgresStore {
 
     fn lane(&self, session: SessionNo) -> Read<Vec<LaneRun>> {
         self.read(sessions::LANE, vec![value(session.0)], each(sessions::lane_row))
-    }
-
-    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>> {
-        self.read(worker::OLDEST, vec![value(now.0)], |rows| {
-            rows.first().and_then(|r| r.get::<_, Option<i64>>(0)).map(Time)
-        })
     }
 }

@@ -106,6 +106,10 @@ impl Store for SqliteStore {
         self.read(move |c| read::next_due(c, now))
     }
 
+    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>> {
+        self.read(move |c| read::oldest_runnable(c, now))
+    }
+
     fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>> {
         self.read(move |c| names.iter().map(|name| accounts::row(c, name)).collect())
     }

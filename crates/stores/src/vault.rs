@@ -1,4 +1,5 @@
-//! Secrets of runs on SQLite, encrypted with a key in a file of its own: a copy of the database tells nothing.
+//! Secrets of runs, encrypted with a key that lies elsewhere: a copy of the database tells nothing. On SQLite here; on PostgreSQL
+//! with the same seal.
 
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
@@ -16,13 +17,71 @@ use tutti_engine::ports::vault::Vault;
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 /// Secrets that are older belong to no run any more, in seconds.
-const AGE_MAX: i64 = 7 * 24 * 3600;
+pub(crate) const AGE_MAX: i64 = 7 * 24 * 3600;
+
+/// What makes secrets unreadable for whoever has no key.
+pub(crate) struct Seal {
+    key: [u8; KEY_BYTES],
+    cipher: ChaCha20Poly1305,
+}
+
+impl Seal {
+    fn of(key: [u8; KEY_BYTES]) -> Self {
+        Self { key, cipher: ChaCha20Poly1305::new(&key.into()) }
+    }
+
+    /// With the key in a file, made where it is not there yet.
+    pub fn of_file(dir: &Path) -> Result<Self, String> {
+        let file = dir.join("vault.key");
+        let said = |e: &dyn std::fmt::Display| format!("{} cannot be used: {e}", file.display());
+        std::fs::create_dir_all(dir).map_err(|e| said(&e))?;
+        key(&file).map(Self::of).map_err(|e| said(&e))
+    }
+
+    /// With a key that somebody chose: 64 hexadecimal digits.
+    pub fn of_text(text: &str) -> Result<Self, String> {
+        let wrong = || "it should be 64 hexadecimal digits, for example from `openssl rand -hex 32`".to_owned();
+        let mut key = [0; KEY_BYTES];
+        if text.len() != KEY_BYTES * 2 || !text.is_ascii() {
+            return Err(wrong());
+        }
+        for (byte, pair) in key.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+        }
+        Ok(Self::of(key))
+    }
+
+    pub fn seal(&self, secret: &str) -> Result<Vec<u8>, String> {
+        let mut body = random::<NONCE_BYTES>()?.to_vec();
+        let nonce = Nonce::try_from(body.as_slice()).map_err(|e| e.to_string())?;
+        body.extend(self.cipher.encrypt(&nonce, secret.as_bytes()).map_err(|e| e.to_string())?);
+        Ok(body)
+    }
+
+    pub fn open(&self, body: &[u8]) -> Result<String, String> {
+        let damaged = || "a secret in the vault does not fit its key (vault.key, or VAULT_KEY)".to_owned();
+        let (nonce, sealed) = body.split_at_checked(NONCE_BYTES).ok_or_else(damaged)?;
+        let nonce = Nonce::try_from(nonce).map_err(|_| damaged())?;
+        let secret = self.cipher.decrypt(&nonce, sealed).map_err(|_| damaged())?;
+        String::from_utf8(secret).map_err(|_| damaged())
+    }
+
+    pub fn fingerprint(&self, secret: &str) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
+        mac.update(b"fingerprint");
+        mac.update(secret.as_bytes());
+        mac.finalize().into_bytes().iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
 
 /// See the module.
 pub struct SqliteVault {
     db: Mutex<Connection>,
-    key: [u8; KEY_BYTES],
-    cipher: ChaCha20Poly1305,
+    seal: Seal,
 }
 
 impl SqliteVault {
@@ -33,15 +92,14 @@ impl SqliteVault {
     pub fn open(dir: &Path) -> Result<Self, String> {
         let said = |what: &str, e: &dyn std::fmt::Display| format!("{} cannot be used: {e}", dir.join(what).display());
         std::fs::create_dir_all(dir).map_err(|e| said("", &e))?;
-        let key = key(&dir.join("vault.key")).map_err(|e| said("vault.key", &e))?;
+        let seal = Seal::of_file(dir)?;
         let db = Connection::open(dir.join("vault.db")).map_err(|e| said("vault.db", &e))?;
         // Secure: what is removed is overwritten, not only unlinked.
         let schema = "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
             CREATE TABLE IF NOT EXISTS secrets(handle TEXT PRIMARY KEY, body BLOB NOT NULL, born INTEGER NOT NULL) WITHOUT ROWID;";
         db.execute_batch(schema).map_err(|e| said("vault.db", &e))?;
         db.execute("DELETE FROM secrets WHERE born < ?1", [now() - AGE_MAX]).map_err(|e| said("vault.db", &e))?;
-        let cipher = ChaCha20Poly1305::new(&key.into());
-        Ok(Self { db: Mutex::new(db), key, cipher })
+        Ok(Self { db: Mutex::new(db), seal })
     }
 
     fn db(&self) -> MutexGuard<'_, Connection> {
@@ -51,9 +109,7 @@ impl SqliteVault {
 
 impl Vault for SqliteVault {
     fn put(&self, handle: &str, secret: &str) -> Result<(), String> {
-        let mut body = random::<NONCE_BYTES>()?.to_vec();
-        let nonce = Nonce::try_from(body.as_slice()).map_err(|e| e.to_string())?;
-        body.extend(self.cipher.encrypt(&nonce, secret.as_bytes()).map_err(|e| e.to_string())?);
+        let body = self.seal.seal(secret)?;
         let insert = "INSERT OR REPLACE INTO secrets(handle, body, born) VALUES(?1, ?2, ?3)";
         self.db().execute(insert, params![handle, body, now()]).map_err(|e| e.to_string())?;
         Ok(())
@@ -63,12 +119,7 @@ impl Vault for SqliteVault {
         let select = "SELECT body FROM secrets WHERE handle = ?1";
         let body: Option<Vec<u8>> =
             self.db().query_row(select, [handle], |r| r.get(0)).optional().map_err(|e| e.to_string())?;
-        let Some(body) = body else { return Ok(None) };
-        let damaged = || "a secret in vault.db does not fit vault.key".to_owned();
-        let (nonce, sealed) = body.split_at_checked(NONCE_BYTES).ok_or_else(damaged)?;
-        let nonce = Nonce::try_from(nonce).map_err(|_| damaged())?;
-        let secret = self.cipher.decrypt(&nonce, sealed).map_err(|_| damaged())?;
-        String::from_utf8(secret).map(Some).map_err(|_| damaged())
+        body.map(|body| self.seal.open(&body)).transpose()
     }
 
     fn remove(&self, handle: &str) -> Result<(), String> {
@@ -77,13 +128,7 @@ impl Vault for SqliteVault {
     }
 
     fn fingerprint(&self, secret: &str) -> String {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
-        mac.update(b"fingerprint");
-        mac.update(secret.as_bytes());
-        mac.finalize().into_bytes().iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        self.seal.fingerprint(secret)
     }
 }
 
@@ -113,7 +158,7 @@ fn random<const N: usize>() -> Result<[u8; N], String> {
     Ok(bytes)
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

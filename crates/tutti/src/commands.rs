@@ -4,8 +4,10 @@ pub mod approvals;
 pub mod catalog;
 pub mod completions;
 pub mod config;
+pub mod db;
 pub mod demo;
 pub mod health;
+pub mod key;
 pub mod man;
 pub mod page;
 pub mod run;
@@ -75,8 +77,15 @@ pub enum Command {
     Workflows(page::Page),
     /// Serve a scripted model, ticket agents, a marketplace and its payments over HTTP, with faults on demand
     Simulate(simulate::Args),
+    /// Show the admin key, which other machines need
+    #[command(subcommand)]
+    Key(key::Key),
     /// Show the effective configuration and where each value comes from
     Config(config::Args),
+    /// Show which store a server has, its size, and its oldest run
+    Db(db::Status),
+    /// Remove ended runs that retention no longer keeps
+    Prune(db::Prune),
     /// Ask a server how it is
     Health(health::Args),
     /// Print a completion script for a shell
@@ -112,6 +121,7 @@ impl Cli {
         match &self.command {
             Command::Serve(args) => args.place.flags(),
             Command::Demo(args) => args.place.flags(),
+            Command::Key(key::Key::Show(args)) => args.flags(),
             _ => Vec::new(),
         }
     }

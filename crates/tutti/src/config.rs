@@ -3,11 +3,13 @@
 //! Raw texts come in by [`sources`], become checked texts in [`values`], and typed decisions here, once.
 
 pub mod agents;
+pub mod backends;
 pub mod budgets;
 pub mod calls;
 pub mod data;
 pub mod example;
 pub mod form;
+pub mod guard;
 pub mod later;
 pub mod limits;
 pub mod listen;
@@ -31,10 +33,12 @@ use std::path::Path;
 
 /// Every setting there is, by concern: the one list.
 #[must_use]
-pub fn concerns() -> [Concern; 12] {
+pub fn concerns() -> [Concern; 14] {
     [
         listen::Listen::CONCERN,
+        guard::Guard::CONCERN,
         data::Data::CONCERN,
+        backends::Backends::CONCERN,
         model::Model::CONCERN,
         calls::Calls::CONCERN,
         patterns::Patterns::CONCERN,
@@ -53,8 +57,16 @@ pub fn concerns() -> [Concern; 12] {
 pub struct Settings {
     /// Where it listens.
     pub listen: listen::Listen,
+    /// Who may call it from elsewhere.
+    pub guard: guard::Guard,
+    /// Whether everybody may, without a key: a flag of `serve`, never a setting, so that nobody inherits it.
+    pub is_unprotected: bool,
     /// Where data is kept, and for how long.
     pub data: data::Data,
+    /// What several processes share.
+    pub backends: backends::Backends,
+    /// Which part of the work this process does.
+    pub role: crate::role::Role,
     /// The language model.
     pub model: model::Model,
     /// Outgoing calls.
@@ -162,7 +174,11 @@ impl Loaded {
             let v = &self.values;
             Ok(Settings {
                 listen: listen::Listen::read(v)?,
+                guard: guard::Guard::read(v)?,
+                is_unprotected: false,
                 data: data::Data::read(v)?,
+                backends: backends::Backends::read(v)?,
+                role: crate::role::Role::All,
                 model: model::Model::read(v)?,
                 calls: calls::Calls::read(v)?,
                 patterns: patterns::Patterns::read(v)?,
@@ -191,9 +207,23 @@ impl Loaded {
             let (named, url) = (named.is_some(), named.map_or_else(listen, Ok)?);
             Ok(Access { url: url.trim_end_matches('/').into(), named, key: remote.key })
         };
-        let concerned = |p: &&Problem| p.name.as_ref().is_none_or(|name| name.starts_with("TUTTI_"));
+        self.free_of_faults(&["TUTTI_URL", "TUTTI_KEY"])?;
+        build().map_err(|problem| Problems(vec![problem]))
+    }
+
+    /// The admin key that is set, and the directory that holds the one that is not.
+    pub fn admin(&self) -> Result<(Option<secrecy::SecretString>, std::path::PathBuf), Problems> {
+        self.free_of_faults(&["TUTTI_ADMIN_KEY", "TUTTI_DATA"])?;
+        let build = || Ok((guard::Guard::read(&self.values)?.admin_key, data::Data::read(&self.values)?.dir));
+        build().map_err(|problem| Problems(vec![problem]))
+    }
+
+    /// Tells of faults of these settings, of the files that name them, and of the files as such; others do not matter here.
+    fn free_of_faults(&self, names: &[&str]) -> Result<(), Problems> {
+        let is_one = |name: &str| names.contains(&name.strip_suffix("_FILE").unwrap_or(name));
+        let concerned = |p: &&Problem| p.name.as_ref().is_none_or(|name| is_one(name));
         let problems: Vec<Problem> = self.problems.iter().filter(concerned).cloned().collect();
-        if problems.is_empty() { build().map_err(|problem| Problems(vec![problem])) } else { Err(Problems(problems)) }
+        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
     }
 
     /// How to log; defaults where that cannot be read.
@@ -234,20 +264,8 @@ impl Loaded {
 
     fn check_together(&mut self) {
         let (v, p) = (&self.values, &mut self.problems);
-        if let Ok(listen) = listen::Listen::read(v)
-            && !listen.is_loopback()
-        {
-            let from = v.find("AGENT_ORCHESTRATOR_HOST").map(values::Value::from).unwrap_or_default();
-            p.push(Problem {
-                usage: from.starts_with("flag"),
-                ..Problem::of(
-                    "AGENT_ORCHESTRATOR_HOST",
-                    format!(
-                        "{:?} ({from}) is open to the network, and this version has no login yet; use 127.0.0.1, ::1 or localhost",
-                        listen.host
-                    ),
-                )
-            });
+        if let Ok(backends) = backends::Backends::read(v) {
+            p.extend(backends.problems());
         }
         if let Ok(model) = model::Model::read(v)
             && let Some(name) = &model.provider

@@ -1,13 +1,16 @@
 //! Tutti runs teams of AI agents so that an operator can trust them.
 
+mod backends;
 mod client;
 mod commands;
 mod config;
+mod key;
+mod role;
 mod show;
 mod watch;
 mod wiring;
 
-use commands::{Cli, Command, Usage, approvals::Approvals, runs::Runs};
+use commands::{Cli, Command, Usage, approvals::Approvals, key::Key, runs::Runs};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -46,7 +49,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,
+            Command::Key(Key::Show(args)) => commands::key::run(&args, &loaded),
             Command::Config(args) => commands::config::run(&args, &loaded),
+            Command::Db(args) => commands::db::status(&args, &loaded).await,
+            Command::Prune(args) => commands::db::prune(&args, &loaded).await,
             Command::Health(args) => commands::health::run(&args, &loaded).await,
             Command::Completions(args) => commands::completions::run(&args),
             Command::Man(args) => commands::man::run(&args),

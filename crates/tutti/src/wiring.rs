@@ -1,12 +1,16 @@
 //! All construction: settings become ports, an engine, the application and a router.
 
+use crate::backends::Backends;
 use crate::config::Settings;
 use crate::config::agents::CARD;
 use crate::config::calls::Calls;
 use crate::config::data::Data;
 use crate::config::model::Model;
+use crate::key;
+use crate::role::Role;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -26,14 +30,12 @@ use tutti_app::{App, Render, metrics};
 use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
 use tutti_engine::driver::{Engine, Observer, Options, Ports, Recall, Retention, SystemClock};
-use tutti_engine::memory::bus::LocalBus;
+use tutti_engine::ports::knowledge::KnowledgeBase;
 use tutti_engine::run::RunNo;
 use tutti_engine::session::Window;
 use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
 use tutti_stores::knowledge::SqliteKnowledge;
-use tutti_stores::sqlite::SqliteStore;
-use tutti_stores::vault::SqliteVault;
 use tutti_workflows::{noop, patterns, recall, research, tickets};
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
@@ -48,6 +50,8 @@ pub type Stop = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + S
 pub struct Running {
     /// Where it listens, e.g. `http://127.0.0.1:8000`, without a slash at its end.
     pub url: String,
+    /// What other machines must show, and proxies of this one; `None` where everybody is served who gets through.
+    pub key: Option<SecretString>,
     /// Ends it.
     pub stop: Stop,
 }
@@ -63,24 +67,34 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let outbound = Arc::new(Egress::new(policy.clone()));
     let book = agents(settings, outbound.as_ref()).await?;
     let listener = listen(settings).await?;
-    let store = Arc::new(SqliteStore::open(&settings.data.dir)?);
+    let backends = Backends::open(settings).await?;
+    let is_open = !listener.local_addr()?.ip().to_canonical().is_loopback();
+    let key = admin_key(settings, is_open)?;
     let ports = Ports {
-        store: store.clone(),
-        bus: Arc::new(LocalBus::new()),
+        store: Arc::clone(&backends.store),
+        bus: Arc::clone(&backends.bus),
         clock: Arc::new(SystemClock::default()),
         outbound,
+        queue: backends.queue.clone(),
     };
     model::install(providers(settings)).map_err(anyhow::Error::msg)?;
     let signer = settings.research.signer.clone().map(TestSigner::new);
     payment::install(Wallet { assets: settings.assets.clone(), signer });
-    vault::install(Arc::new(SqliteVault::open(&settings.data.dir).map_err(anyhow::Error::msg)?));
-    knowledge::install(Arc::new(articles(settings)?));
+    vault::install(Arc::clone(&backends.vault));
+    knowledge::install(articles(settings, &backends)?);
     let (ended, over) = tokio::sync::mpsc::unbounded_channel();
     let bounds = Options { observer: observer(ended), ..bounds(settings) };
     let engine = Engine::start(ports, workflows(&settings.calls, &settings.model), bounds).await?;
 
     let url = url(settings, &listener)?;
-    let options = ServerOptions { origins: settings.listen.cors_origins.clone(), ..ServerOptions::default() };
+    let options = ServerOptions {
+        hosts: settings.guard.hosts.clone(),
+        is_open,
+        is_worker: settings.role == Role::Worker,
+        key: key.clone(),
+        origins: settings.listen.cors_origins.clone(),
+        ..ServerOptions::default()
+    };
     let app = App::new(engine.clone(), application(settings, book.with_policy(policy), research));
     tokio::spawn(forget_voices(app.clone(), over));
     let router = tutti_server::router(app, options.clone());
@@ -93,11 +107,10 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             if let Ok(Err(error)) = served {
                 tracing::error!("the server ended badly: {error}");
             }
-            // Blocks until the last commit is on disk.
-            let _ = tokio::task::spawn_blocking(move || store.close()).await;
+            backends.close().await;
         })
     });
-    Ok(Running { url, stop })
+    Ok(Running { url, key, stop })
 }
 
 async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
@@ -105,6 +118,17 @@ async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
     TcpListener::bind((host, port)).await.with_context(|| {
         format!("cannot listen on {host}:{port}; choose another port with --port, or 0 for any free one")
     })
+}
+
+/// Protected mode: a key where other machines can call, and where one is set: then a proxy of this machine needs it, too. The
+/// data directory is ours by now, so nobody else makes one there.
+fn admin_key(settings: &Settings, is_open: bool) -> anyhow::Result<Option<SecretString>> {
+    match &settings.guard.admin_key {
+        _ if settings.is_unprotected => Ok(None),
+        Some(key) => Ok(Some(key.clone())),
+        None if is_open => key::keep(&settings.data.dir).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The address as configured, with the port that was really taken.
@@ -180,6 +204,7 @@ fn workflows(calls: &Calls, model: &Model) -> Registry {
 
 fn bounds(settings: &Settings) -> Options {
     Options {
+        works: Backends::works(settings.role),
         shards: settings.limits.shards,
         live_runs_max: settings.limits.live_runs_max,
         backlog_runs_max: usize::try_from(settings.limits.backlog_runs_max).unwrap_or(usize::MAX),
@@ -239,15 +264,11 @@ fn research(settings: &Settings) -> Research {
     }
 }
 
-/// The ticket knowledge base: a folder, or the table in the data directory.
-fn articles(settings: &Settings) -> anyhow::Result<SqliteKnowledge> {
-    let opened = match &settings.tickets.knowledge_dir {
-        Some(dir) => knowledge::read_folder(dir)
-            .map_err(|why| format!("KNOWLEDGE_DIR: {why}"))
-            .and_then(SqliteKnowledge::of_folder),
-        None => SqliteKnowledge::open(&settings.data.dir),
-    };
-    opened.map_err(anyhow::Error::msg)
+/// The ticket knowledge base: a folder, or the table beside the store.
+fn articles(settings: &Settings, backends: &Backends) -> anyhow::Result<Arc<dyn KnowledgeBase>> {
+    let Some(dir) = &settings.tickets.knowledge_dir else { return Ok(Arc::clone(&backends.articles)) };
+    let articles = knowledge::read_folder(dir).map_err(|why| anyhow::anyhow!("KNOWLEDGE_DIR: {why}"))?;
+    Ok(Arc::new(SqliteKnowledge::of_folder(articles).map_err(anyhow::Error::msg)?))
 }
 
 /// Counts runs that have ended, and names those whose voice is to be forgotten.

@@ -181,7 +181,8 @@ async fn a_malformed_value_stops_the_start_with_one_line_that_names_it() {
         ("MAX_RETRIES", "many"),
         ("LLM_TIMEOUT", "-1"),
         ("LLM_BASE_URL", "not a url"),
-        ("AGENT_ORCHESTRATOR_HOST", "0.0.0.0"),
+        ("AGENT_ORCHESTRATOR_HOST", "0.0.0.0:80"),
+        ("TUTTI_ADMIN_KEY", "too-short"),
     ];
     for (name, value) in wrong {
         let ended = Start::new().env(name, value).try_start().await.expect_err("the server must not start");

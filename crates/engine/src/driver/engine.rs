@@ -2,18 +2,21 @@
 
 use crate::account::Overdrawn;
 use crate::driver::calls::Calls;
-use crate::driver::options::Options;
+use crate::driver::numbers::Numbers;
+use crate::driver::options::{Options, Retention};
 use crate::driver::read::{Entry, Events, complete, entries};
 use crate::driver::recall::{commit, failure};
 use crate::driver::retention;
 use crate::driver::scheduler::{Offers, Scheduler};
 use crate::driver::sessions::Placed;
+use crate::driver::share;
 use crate::driver::thread::{Announced, Gauge, Mailbox, Shard, Word};
 use crate::event::{Class, Kind};
 use crate::journal::body::{Blocked, CancelRequested, Decision, Ended, Inbox, RunError, Signal};
-use crate::ports::bus::Bus;
+use crate::ports::bus::{Bus, ENDED};
 use crate::ports::clock::Clock;
 use crate::ports::outbound::Outbound;
+use crate::ports::queue::Queue;
 use crate::ports::store::{InboxItem, Receipt, Refusal, Row, Store, StoreError, Transition};
 use crate::run::{RunId, RunNo, Status, Submit, Time};
 use crate::shard::core::Core;
@@ -22,13 +25,16 @@ use crate::workflow::Registry;
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 /// A poll that takes longer than this will not end: the process is stopped, so that the run is counted and others go on.
 const POLL_MAX: Duration = Duration::from_secs(30);
+
+/// Even with every word lost, whoever waits for an end looks again after this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The parts an engine stands on.
 #[derive(Clone)]
@@ -41,6 +47,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// The way out.
     pub outbound: Arc<dyn Outbound>,
+    /// Offers between processes, where there is something for it.
+    pub queue: Option<Arc<dyn Queue>>,
 }
 
 impl Ports {
@@ -52,6 +60,7 @@ impl Ports {
             bus: Arc::new(crate::memory::bus::LocalBus::new()),
             clock: Arc::new(crate::driver::SystemClock::default()),
             outbound,
+            queue: None,
         }
     }
 }
@@ -174,32 +183,13 @@ pub(super) struct Inner {
     pub turn: AtomicUsize,
     submits: AtomicUsize,
     is_draining: AtomicBool,
-    scheduler: tokio::task::AbortHandle,
-    pruner: tokio::task::AbortHandle,
+    tasks: Vec<tokio::task::AbortHandle>,
 }
 
 /// Durable runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
     pub(super) inner: Arc<Inner>,
-}
-
-/// Run numbers: each shard takes those with its own remainder, so a run's shard is known from its number.
-pub(super) struct Numbers {
-    next: Vec<AtomicI64>,
-}
-
-impl Numbers {
-    fn new(first: RunNo, shards: usize) -> Self {
-        let count = i64::try_from(shards).unwrap_or(1);
-        let base = (first.0 + count - 1) / count * count;
-        Self { next: (0..count).map(|i| AtomicI64::new(base + i)).collect() }
-    }
-
-    pub fn take(&self, shard: usize) -> RunNo {
-        let step = i64::try_from(self.next.len()).unwrap_or(1);
-        RunNo(self.next[shard].fetch_add(step, Ordering::Relaxed))
-    }
 }
 
 /// Counts a submission being written.
@@ -217,9 +207,11 @@ impl Engine {
     /// # Errors
     /// The store cannot be read, or no thread can be started.
     pub async fn start(ports: Ports, registry: Registry, options: Options) -> Result<Self, StartError> {
-        let numbers = Arc::new(Numbers::new(ports.store.next_run().await?, options.shards));
+        let numbers = Numbers::of(&ports.store, options.shards).await?;
         let (offers, notes) = Offers::channel();
-        offers.lanes.fill(ports.store.as_ref(), ports.clock.now()).await?;
+        if ports.store.share().is_none() {
+            offers.lanes.fill(ports.store.as_ref(), ports.clock.now()).await?;
+        }
         let call_slots = Arc::new(Semaphore::new(options.calls_max));
         let mut shards = Vec::new();
         for index in 0..options.shards {
@@ -242,22 +234,17 @@ impl Engine {
                 .map_err(|e| StartError::Thread(e.to_string()))?;
         }
         watch(&shards, Arc::clone(&ports.clock)).map_err(|e| StartError::Thread(e.to_string()))?;
-        let scheduler = Scheduler {
-            ports: ports.clone(),
-            options: options.clone(),
-            offers: offers.clone(),
-            shards: shards.clone(),
-            queue: Default::default(),
-            ranks: Default::default(),
-            moving: Default::default(),
-            next_due: None,
-            is_cut: false,
-        };
-        let scheduler = tokio::spawn(scheduler.run(notes)).abort_handle();
-        let pruner = tokio::spawn(retention::keep_pruning(ports.clone(), options.retention)).abort_handle();
+        let scheduler = Scheduler::new(ports.clone(), options.clone(), &registry, offers.clone(), shards.clone());
+        let mut tasks = vec![
+            tokio::spawn(scheduler.run(notes)).abort_handle(),
+            tokio::spawn(retention::keep_pruning(ports.clone(), options.retention)).abort_handle(),
+            tokio::spawn(Arc::clone(&numbers).keep_reserving(Arc::clone(&ports.store))).abort_handle(),
+        ];
+        if ports.store.share().is_some() {
+            tasks.extend(share::join(&ports, &offers, &shards, options.works));
+        }
         let (turn, submits, is_draining) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-        let inner =
-            Inner { ports, options, registry, offers, shards, numbers, turn, submits, is_draining, scheduler, pruner };
+        let inner = Inner { ports, options, registry, offers, shards, numbers, turn, submits, is_draining, tasks };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -287,8 +274,9 @@ impl Engine {
         let now = inner.ports.clock.now();
         let id = RunId::new(now, inner.ports.clock.random());
         let is_repeated = self.is_repeated(&submit).await?;
+        let lane = self.lane_of(&submit).await?;
         // From here to the shard nothing waits: a caller who goes away leaves no place in a lane behind.
-        let Placed { shard, run, defer, ahead } = self.place(&submit, is_repeated, id, now)?;
+        let Placed { shard, run, defer, ahead } = self.place(&submit, lane, is_repeated, id, now)?;
         let (reply, answer) = oneshot::channel();
         let start = Box::new(Start { run, id, version, submit, defer, ahead });
         let until_end = wait.is_some() && !defer;
@@ -320,6 +308,9 @@ impl Engine {
             return Err(SubmitError::Stopping);
         }
         let retry_after = Duration::from_secs(1);
+        if !inner.numbers.has_some() {
+            return Err(StoreError::Unavailable("no run numbers could be reserved".into()).into());
+        }
         if inner.offers.backlog.load(Ordering::Relaxed) >= inner.options.backlog_runs_max {
             return Err(Busy { what: "too many runs are waiting", retry_after: retry_after * 5 }.into());
         }
@@ -365,14 +356,22 @@ impl Engine {
     }
 
     async fn wait_until(&self, run: RunNo, until: tokio::time::Instant) -> Result<Option<(Status, Ended)>, StoreError> {
-        let (tell, told) = oneshot::channel();
+        let (tell, mut told) = oneshot::channel();
+        let mut listener = self.inner.ports.bus.listen(run);
         self.shard_of(run).send(Word::Wait(run, tell));
-        if let Some(end) = self.end_of(run).await? {
-            return Ok(Some(end));
-        }
-        match tokio::time::timeout_at(until, told).await {
-            Ok(Ok(end)) => Ok(Some(end)),
-            _ => self.end_of(run).await,
+        loop {
+            if let Some(end) = self.end_of(run).await? {
+                return Ok(Some(end));
+            }
+            let left = until.min(tokio::time::Instant::now() + LOOK_AGAIN);
+            tokio::select! {
+                // It ended here, or elsewhere.
+                Ok(end) = &mut told => return Ok(Some(end)),
+                () = listener.grown(ENDED - 1) => {}
+                () = tokio::time::sleep_until(left) => if left == until {
+                    return self.end_of(run).await;
+                }
+            }
         }
     }
 
@@ -460,6 +459,12 @@ impl Engine {
         retention::prune(&self.inner.ports, self.inner.options.retention, dry_run).await
     }
 
+    /// What ended runs are kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        self.inner.options.retention
+    }
+
     /// The store, for questions that need no worker.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -493,8 +498,10 @@ impl Engine {
     pub async fn shutdown(&self, grace: Duration) {
         let inner = &*self.inner;
         inner.is_draining.store(true, Ordering::Relaxed);
-        inner.scheduler.abort();
-        inner.pruner.abort();
+        inner.tasks.iter().for_each(tokio::task::AbortHandle::abort);
+        if let Some(queue) = &inner.ports.queue {
+            queue.close().await;
+        }
         let until = tokio::time::Instant::now() + grace;
         self.emptied(until).await;
         for (mailbox, _) in &inner.shards {

@@ -1,8 +1,8 @@
 //! Lanes: in a session one root run at a time, the others in line behind it. Nested patterns are children of a root run and
 //! share its place.
 //!
-//! The table is this process's own. It is filled from the store at the start, so a restart keeps the order; several processes
-//! on one store will need the lane in the store, beside the claim.
+//! The table is this process's own, for a store that it has alone. It is filled from the store at the start, so a restart keeps
+//! the order. Where several processes share a store, `lane.rs` asks it instead.
 
 use crate::driver::read::entries;
 use crate::journal::body::Queued;

@@ -8,6 +8,8 @@ use std::time::Duration;
 /// Bounds of one engine.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Whether this process works runs. One that does not accepts them, and leaves them to others.
+    pub works: bool,
     /// Shard threads.
     pub shards: usize,
     /// Runs held in memory at once; the rest are rows.
@@ -46,6 +48,7 @@ impl Default for Retention {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            works: true,
             shards: 1,
             live_runs_max: 2_000,
             backlog_runs_max: 1_000_000,

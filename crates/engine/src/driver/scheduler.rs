@@ -1,16 +1,21 @@
 //! Which run next: runs without an owner, by rank, as long as there is room. Finds again what a crash left behind.
+//!
+//! Where several processes share the store, the others are offered what there is no room for here, and sweeping takes from the
+//! store what nobody else has.
 
 use crate::driver::engine::{Ports, SubmitError};
+use crate::driver::hand_over::HandOver;
+use crate::driver::lane::{self, Taken};
 use crate::driver::lanes::{Lanes, Place};
 use crate::driver::options::Options;
-use crate::driver::read::{Entry, decode, fetch_blobs};
-use crate::driver::recall::{self, Recall};
+use crate::driver::share;
 use crate::driver::thread::{AcceptedTx, Announced, Gauge, Mailbox, Word};
-use crate::journal::body::Inbox;
-use crate::ports::store::{OpenRun, RunRow, StoreError};
+use crate::ports::queue::Offered;
+use crate::ports::store::{InboxItem, OpenRun, StoreError};
 use crate::run::{RunId, RunNo, Status, Time};
-use crate::session::OnBusy;
-use crate::shard::wire::Adopt;
+use crate::session::SessionNo;
+use crate::shard::wire::Input;
+use crate::workflow::Registry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +43,13 @@ pub(crate) enum Note {
     Parked(Option<Time>),
     Moved(RunNo),
     Lost(RunNo),
+    /// Others may take it, too.
+    Queued(RunNo, u8),
+    Offered(Vec<Offered>),
+    /// There may be something in the store.
+    Look,
+    /// A run of this session has left memory.
+    LeftLane(SessionNo),
     Verify(RunNo, RunId, AcceptedTx),
 }
 
@@ -49,14 +61,17 @@ pub(crate) struct Offers {
     pub backlog: Arc<AtomicUsize>,
     /// A run has left memory: there is room.
     pub room: Arc<Notify>,
-    /// Who may go on in each session.
+    /// Who may go on in each session, where this process has the store alone.
     pub lanes: Arc<Lanes>,
+    /// Runs of sessions that are in memory, where it has not.
+    pub taken: Arc<Taken>,
 }
 
 impl Offers {
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<Note>) {
         let (notes, rx) = mpsc::unbounded_channel();
-        (Self { notes, backlog: Arc::default(), room: Arc::default(), lanes: Arc::default() }, rx)
+        let (backlog, room, lanes, taken) = Default::default();
+        (Self { notes, backlog, room, lanes, taken }, rx)
     }
 
     fn note(&self, note: Note) {
@@ -66,7 +81,17 @@ impl Offers {
 
     /// A run that waits for its first worker.
     pub fn queued(&self, run: RunNo, priority: u8) {
-        self.note(Note::Offer(run, priority));
+        self.note(Note::Queued(run, priority));
+    }
+
+    /// What the queue has brought.
+    pub fn offered(&self, offered: Vec<Offered>) {
+        self.note(Note::Offered(offered));
+    }
+
+    /// Somebody says that there is something to do.
+    pub fn look(&self) {
+        self.note(Note::Look);
     }
 
     /// A run that was begun and may go on.
@@ -94,6 +119,14 @@ impl Offers {
         if let Some(next) = self.lanes.left(run) {
             self.offer(next);
         }
+        self.left_lane(run);
+    }
+
+    /// In a shared store the next of a lane is asked for.
+    fn left_lane(&self, run: RunNo) {
+        if let Some(session) = self.taken.left(run) {
+            self.note(Note::LeftLane(session));
+        }
     }
 
     /// A run left memory to wait; it may have said that others need not wait with it.
@@ -101,6 +134,7 @@ impl Offers {
         if let Some(next) = self.lanes.parked(run) {
             self.offer(next);
         }
+        self.left_lane(run);
     }
 
     /// Was this run accepted? Only the store knows.
@@ -110,35 +144,77 @@ impl Offers {
 }
 
 pub(crate) struct Scheduler {
-    pub ports: Ports,
-    pub options: Options,
-    pub offers: Offers,
-    pub shards: Vec<(Mailbox, Arc<Gauge>)>,
+    ports: Ports,
+    options: Options,
+    offers: Offers,
+    shards: Vec<(Mailbox, Arc<Gauge>)>,
+    /// Names and numbers of the workflows that this program has.
+    known: Arc<[(String, u32)]>,
+    is_shared: bool,
     /// Waiting for room, by rank.
-    pub queue: BTreeSet<(i64, RunNo)>,
-    pub ranks: BTreeMap<RunNo, i64>,
+    queue: BTreeSet<(i64, RunNo)>,
+    ranks: BTreeMap<RunNo, i64>,
     /// Being looked up and handed over.
-    pub moving: BTreeSet<RunNo>,
-    pub next_due: Option<Time>,
+    moving: BTreeSet<RunNo>,
+    /// Offers for those that wait.
+    offered: BTreeMap<RunNo, Offered>,
+    next_due: Option<Time>,
     /// The last sweep left rows behind.
-    pub is_cut: bool,
+    is_cut: bool,
+    /// The room that the queue was told of.
+    room_told: Option<usize>,
 }
 
 impl Scheduler {
+    pub fn new(
+        ports: Ports,
+        options: Options,
+        registry: &Registry,
+        offers: Offers,
+        shards: Vec<(Mailbox, Arc<Gauge>)>,
+    ) -> Self {
+        Self {
+            is_shared: ports.store.share().is_some(),
+            known: registry.known().into(),
+            ports,
+            options,
+            offers,
+            shards,
+            queue: BTreeSet::new(),
+            ranks: BTreeMap::new(),
+            moving: BTreeSet::new(),
+            offered: BTreeMap::new(),
+            next_due: None,
+            is_cut: false,
+            room_told: None,
+        }
+    }
+
     pub async fn run(mut self, mut notes: mpsc::UnboundedReceiver<Note>) {
         self.sweep().await;
         let room = Arc::clone(&self.offers.room);
         loop {
             self.dispatch();
+            self.tell_room();
             let now = self.ports.clock.now();
-            let wake = self.next_due.map_or(SWEEP, |due| now.until(due).min(SWEEP)).max(Duration::from_millis(1));
+            let sweep = self.ports.store.share().map_or(SWEEP, |share| share.sweep_every());
+            let wake = self.next_due.map_or(sweep, |due| now.until(due).min(sweep)).max(Duration::from_millis(1));
             tokio::select! {
-                note = notes.recv() => match note {
-                    Some(note) => self.hear(note),
-                    None => return,
+                note = notes.recv() => {
+                    let Some(note) = note else { return };
+                    let mut looks = self.hear(note);
+                    // Words come in crowds, and one look answers them all.
+                    while let Ok(note) = notes.try_recv() {
+                        looks |= self.hear(note);
+                    }
+                    if looks {
+                        self.take().await;
+                    }
                 },
                 () = room.notified() => {
-                    if self.is_cut && self.queue.len() < QUEUE_MAX / 2 {
+                    if self.is_cut && self.is_shared {
+                        self.take().await;
+                    } else if self.is_cut && self.queue.len() < QUEUE_MAX / 2 {
                         self.sweep().await;
                     }
                 }
@@ -147,11 +223,29 @@ impl Scheduler {
         }
     }
 
-    fn hear(&mut self, note: Note) {
+    /// True when the store should be looked at.
+    fn hear(&mut self, note: Note) -> bool {
         match note {
+            Note::Offer(run, priority) if self.options.works => self.enqueue(run, self.rank(priority)),
             Note::Offer(run, priority) => {
-                let rank = self.ports.clock.now().0 - i64::from(priority) * PRIORITY_MS;
-                self.enqueue(run, rank);
+                tokio::spawn(share::pass_on(self.ports.clone(), self.offers.clone(), run, priority));
+            }
+            Note::Queued(run, priority) if self.is_shared && self.room() == 0 => {
+                share::offer(&self.ports, run, priority);
+            }
+            Note::Queued(run, priority) => self.enqueue(run, self.rank(priority)),
+            Note::Offered(offered) => {
+                for offer in offered {
+                    self.enqueue(offer.run, self.rank(offer.priority));
+                    // One that is here already has been offered twice: the later word stands for both.
+                    if let Some(twin) = self.offered.insert(offer.run, offer) {
+                        twin.done();
+                    }
+                }
+            }
+            Note::Look => return self.options.works,
+            Note::LeftLane(session) => {
+                tokio::spawn(lane::offer_next(self.ports.clone(), self.offers.clone(), session));
             }
             Note::Parked(due) => self.next_due = [self.next_due, due].into_iter().flatten().min(),
             Note::Moved(run) => {
@@ -168,6 +262,11 @@ impl Scheduler {
                 tokio::spawn(verify(self.ports.clone(), self.offers.clone(), run, id, reply));
             }
         }
+        false
+    }
+
+    fn rank(&self, priority: u8) -> i64 {
+        self.ports.clock.now().0 - i64::from(priority) * PRIORITY_MS
     }
 
     fn enqueue(&mut self, run: RunNo, rank: i64) {
@@ -186,6 +285,21 @@ impl Scheduler {
         self.shards.iter().map(|(_, gauge)| gauge.live.load(Ordering::Relaxed)).sum()
     }
 
+    /// How many more runs this process can take.
+    fn room(&self) -> usize {
+        let busy = self.live() + self.moving.len() + self.queue.len();
+        if self.options.works { self.options.live_runs_max.saturating_sub(busy) } else { 0 }
+    }
+
+    fn tell_room(&mut self) {
+        let Some(queue) = &self.ports.queue else { return };
+        let room = Some(self.room());
+        if self.room_told != room {
+            self.room_told = room;
+            queue.room(room.unwrap_or_default());
+        }
+    }
+
     /// Hands over as many runs as there is room for.
     fn dispatch(&mut self) {
         while self.moving.len() < READS_MAX && self.live() + self.moving.len() < self.options.live_runs_max {
@@ -196,9 +310,14 @@ impl Scheduler {
                 self.offers.lost(run);
                 continue;
             }
-            let shard = usize::try_from(run.0).unwrap_or(0) % self.shards.len();
-            let (ports, recall) = (self.ports.clone(), self.options.recall.clone());
-            tokio::spawn(hand_over(ports, recall, self.offers.clone(), self.shards[shard].0.clone(), run));
+            let hand = HandOver {
+                ports: self.ports.clone(),
+                recall: self.options.recall.clone(),
+                offers: self.offers.clone(),
+                known: Arc::clone(&self.known),
+                shard: share::shard_of(&self.shards, run).clone(),
+            };
+            tokio::spawn(hand.over(run, self.offered.remove(&run)));
         }
         self.offers.backlog.store(self.queue.len(), Ordering::Relaxed);
     }
@@ -206,15 +325,22 @@ impl Scheduler {
     /// Asks the store for every run that may need a worker, and takes up those that no shard holds.
     async fn sweep(&mut self) {
         let now = self.ports.clock.now();
+        if self.is_shared {
+            self.take().await;
+            self.fetch_mail().await;
+        } else {
+            self.sweep_all(now).await;
+        }
+        self.next_due = self.ports.store.next_due(now).await.unwrap_or(None);
+    }
+
+    async fn sweep_all(&mut self, now: Time) {
         self.is_cut = false;
         let mut after = RunNo(0);
         loop {
             let page = match self.ports.store.open_runs(now, after, PAGE).await {
                 Ok(page) => page,
-                Err(e) => {
-                    tracing::error!("runs that need a worker cannot be looked up, trying again in {SWEEP:?}: {e}");
-                    break;
-                }
+                Err(e) => return cannot_look(&e),
             };
             let Some(last) = page.last() else { break };
             after = last.run;
@@ -224,11 +350,48 @@ impl Scheduler {
                 break;
             }
         }
-        self.next_due = self.ports.store.next_due(now).await.unwrap_or(None);
+    }
+
+    /// Takes from a shared store what nobody else has, as much as there is room for.
+    async fn take(&mut self) {
+        let now = self.ports.clock.now();
+        let limit = u32::try_from(self.room()).unwrap_or(u32::MAX).min(PAGE);
+        let Some(share) = self.ports.store.share().filter(|_| limit > 0) else {
+            self.is_cut = true;
+            return;
+        };
+        if !share.is_owner() {
+            return;
+        }
+        match share.take(now, limit, &self.known).await {
+            Ok(taken) => {
+                self.is_cut = taken.len() >= limit as usize;
+                self.take_up(now, taken).await;
+            }
+            Err(e) => cannot_look(&e),
+        }
+    }
+
+    /// Messages for runs in memory here that nobody told us of.
+    async fn fetch_mail(&self) {
+        let Some(share) = self.ports.store.share() else { return };
+        let items = match share.mail(PAGE).await {
+            Ok(items) => items,
+            Err(e) => return cannot_look(&e),
+        };
+        let mut by_run: BTreeMap<RunNo, Vec<InboxItem>> = BTreeMap::new();
+        for item in items {
+            by_run.entry(item.run).or_default().push(item);
+        }
+        for (run, items) in by_run {
+            share::shard_of(&self.shards, run).send(Word::Input(Input::Inbox(run, items)));
+        }
     }
 
     async fn take_up(&mut self, now: Time, page: Vec<OpenRun>) {
-        let is_due = |run: &OpenRun| run.status == Status::Running || run.due_at.is_none_or(|at| at <= now);
+        let is_shared = self.is_shared;
+        let is_due =
+            |run: &OpenRun| is_shared || run.status == Status::Running || run.due_at.is_none_or(|at| at <= now);
         let mut wanted: BTreeMap<RunNo, OpenRun> = page
             .into_iter()
             .filter(is_due)
@@ -253,64 +416,8 @@ impl Scheduler {
     }
 }
 
-async fn hand_over(ports: Ports, recall: Recall, offers: Offers, shard: Mailbox, run: RunNo) {
-    match look_up(&ports, &recall, &offers, run).await {
-        Ok(Some(adopt)) => return shard.send(Word::Adopt(Box::new(adopt))),
-        Ok(None) => {}
-        Err(e) => {
-            tracing::error!(run = run.0, "the run cannot be read and is tried again: {e}");
-            offers.lost(run);
-        }
-    }
-    offers.moved(run);
-}
-
-/// Everything about a run, if it needs a worker now.
-async fn look_up(ports: &Ports, recall: &Recall, offers: &Offers, run: RunNo) -> Result<Option<Adopt>, StoreError> {
-    let Some(row) = ports.store.run(run).await? else { return Ok(None) };
-    if row.status.is_terminal() {
-        offers.left(run);
-        return Ok(None);
-    }
-    let inbox = ports.store.inbox(run).await?;
-    let is_due = row.due_at.is_some_and(|at| at <= ports.clock.now());
-    let is_cancelled = inbox.iter().any(|m| m.kind == Inbox::Cancel as u8);
-    let is_wanted = match row.status {
-        Status::Running => true,
-        // Before its time only a cancel concerns it.
-        Status::Queued => is_due || row.due_at.is_none() || is_cancelled,
-        _ => is_due || !inbox.is_empty(),
-    };
-    // A cancel does not wait in line.
-    if !is_wanted || (!is_cancelled && offers.lanes.place(run) == Place::Waits) {
-        return Ok(None);
-    }
-    let rows = ports.store.journal(run, 0, u32::MAX).await?;
-    let blobs = fetch_blobs(ports.store.as_ref(), &rows).await?;
-    let mut recalled = None;
-    if row.session.is_some() && row.parent.is_none() {
-        let journal = decode(&rows, &blobs)?;
-        if !is_cancelled && waits_in_line(offers, &row, &journal) {
-            return Ok(None);
-        }
-        recalled = recall::recalled(ports, recall, &row, &journal).await?;
-    }
-    Ok(Some(Adopt { row, rows, blobs, inbox, recalled }))
-}
-
-/// Whether a run of a session has to wait for its lane. One that is not in the table enters it, unless it shares its session.
-fn waits_in_line(offers: &Offers, row: &RunRow, journal: &[Entry]) -> bool {
-    let place = match offers.lanes.place(row.run) {
-        Place::Unknown => {
-            let terms = recall::queued(journal).map(|queued| queued.terms).unwrap_or_default();
-            if terms.on_busy == OnBusy::Parallel {
-                return false;
-            }
-            offers.lanes.enter_again(row, terms)
-        }
-        known => known,
-    };
-    place == Place::Waits
+fn cannot_look(e: &StoreError) {
+    tracing::error!("runs that need a worker cannot be looked up, trying again in {SWEEP:?}: {e}");
 }
 
 async fn verify(ports: Ports, offers: Offers, run: RunNo, id: RunId, reply: AcceptedTx) {

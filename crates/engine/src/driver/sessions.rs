@@ -2,6 +2,7 @@
 
 use crate::driver::Message;
 use crate::driver::engine::{Engine, SubmitError};
+use crate::driver::lane::{self, Lane};
 use crate::driver::lanes::shard_of;
 use crate::driver::recall::{commit, failure, newest};
 use crate::driver::thread::Word;
@@ -31,13 +32,24 @@ pub struct Context {
 impl Engine {
     /// Whether a run that would be refused, since its session is busy, is a request that was accepted before.
     pub(super) async fn is_repeated(&self, submit: &Submit) -> Result<bool, StoreError> {
-        match (&submit.session, submit.once, submit.terms.on_busy) {
-            (Some(session), Some(once), OnBusy::Reject)
-                if self.inner.offers.lanes.holder(&submit.owner, session).is_some() =>
-            {
-                Ok(self.inner.ports.store.born_with(once.scope).await?.is_some())
+        let (Some(session), Some(once), OnBusy::Reject) = (&submit.session, submit.once, submit.terms.on_busy) else {
+            return Ok(false);
+        };
+        let is_shared = self.inner.ports.store.share().is_some();
+        if !is_shared && self.inner.offers.lanes.holder(&submit.owner, session).is_none() {
+            return Ok(false);
+        }
+        Ok(self.inner.ports.store.born_with(once.scope).await?.is_some())
+    }
+
+    /// Who is in its session's lane, in a store that others share; elsewhere this process' own table knows.
+    pub(super) async fn lane_of(&self, submit: &Submit) -> Result<Option<Lane>, StoreError> {
+        let ports = &self.inner.ports;
+        match &submit.session {
+            Some(session) if ports.store.share().is_some() => {
+                lane::lane_of(ports, &submit.owner, session).await.map(Some)
             }
-            _ => Ok(false),
+            _ => Ok(None),
         }
     }
 
@@ -45,6 +57,7 @@ impl Engine {
     pub(super) fn place(
         &self,
         submit: &Submit,
+        lane: Option<Lane>,
         is_repeated: bool,
         id: RunId,
         now: Time,
@@ -53,14 +66,28 @@ impl Engine {
         let is_later = submit.schedule_at.is_some_and(|at| at > now);
         let Some(session) = &submit.session else {
             let shard = inner.turn.fetch_add(1, Ordering::Relaxed) % inner.shards.len();
-            let defer = is_later || self.health().live_runs >= inner.options.live_runs_max;
-            return Ok(Placed { shard, run: inner.numbers.take(shard), defer, ahead: Vec::new() });
+            let has_room = inner.options.works && self.health().live_runs < inner.options.live_runs_max;
+            return Ok(Placed {
+                shard,
+                run: inner.numbers.take(shard),
+                defer: is_later || !has_room,
+                ahead: Vec::new(),
+            });
         };
         // Born as a row: whoever hands it over later knows what it reads, and that its turn has come.
         let shard = shard_of(&submit.owner, session, inner.shards.len());
         let number = || inner.numbers.take(shard);
         if is_later || submit.terms.on_busy == OnBusy::Parallel {
             return Ok(Placed { shard, run: number(), defer: true, ahead: Vec::new() });
+        }
+        if let Some(lane) = lane {
+            let holder = lane.holder().filter(|_| submit.terms.on_busy == OnBusy::Reject && !is_repeated);
+            if let Some(holder) = holder {
+                return Err(SubmitError::SessionBusy { id: holder.id });
+            }
+            let takes_over = matches!(submit.terms.on_busy, OnBusy::Interrupt | OnBusy::Rollback);
+            let ahead = if takes_over { lane.ahead() } else { Vec::new() };
+            return Ok(Placed { shard, run: number(), defer: true, ahead });
         }
         let entered = inner.offers.lanes.enter(session, submit, is_repeated, id, number);
         let entered = entered.map_err(|id| SubmitError::SessionBusy { id })?;

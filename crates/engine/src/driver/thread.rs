@@ -5,6 +5,8 @@ use crate::driver::engine::{Ports, SubmitError};
 use crate::driver::observe::Observer;
 use crate::driver::scheduler::Offers;
 use crate::journal::body::Ended;
+use crate::ports::bus::ENDED;
+use crate::ports::queue::Offered;
 use crate::ports::store::{Append, Fence, InboxItem, Row};
 use crate::run::{RunId, RunNo, Status, Time};
 use crate::shard::core::Core;
@@ -51,12 +53,15 @@ pub(crate) enum Word {
         until_end: bool,
         reply: AcceptedTx,
     },
-    Adopt(Box<Adopt>),
+    /// With the offer that led to it, which is settled once the claim is durable.
+    Adopt(Box<Adopt>, Option<Offered>),
     /// A committed message; given to the run if it is live here, else the run is offered.
     Mail(InboxItem),
     Wait(RunNo, oneshot::Sender<(Status, Ended)>),
     /// Which of these are in memory?
     Holds(Vec<RunNo>, oneshot::Sender<Vec<RunNo>>),
+    /// The lease is lost: drop everything, then say so.
+    Disown(oneshot::Sender<()>),
     Stop,
 }
 
@@ -119,6 +124,8 @@ pub(crate) struct Shard {
     pub mailbox: Mailbox,
     pub observer: Observer,
     submitters: BTreeMap<RunNo, Submitter>,
+    /// Offers whose claims are on their way.
+    offered: BTreeMap<RunNo, Offered>,
     waiters: BTreeMap<RunNo, Vec<oneshot::Sender<(Status, Ended)>>>,
     /// Beyond so many, the closed ones are thrown out.
     waiters_max: usize,
@@ -135,6 +142,7 @@ impl Shard {
             mailbox,
             observer: Observer::default(),
             submitters: BTreeMap::new(),
+            offered: BTreeMap::new(),
             waiters: BTreeMap::new(),
             waiters_max: WAITERS_MIN,
         }
@@ -203,8 +211,9 @@ impl Shard {
                 self.submitters.insert(start.run, Submitter::new(start.id, until_end, reply));
                 self.handle(Input::Start(start), now);
             }
-            Word::Adopt(adopt) => {
+            Word::Adopt(adopt, offered) => {
                 let run = adopt.row.run;
+                self.offered.extend(offered.map(|offered| (run, offered)));
                 self.handle(Input::Adopt(adopt), now);
                 self.offers.moved(run);
             }
@@ -221,6 +230,10 @@ impl Shard {
             }
             Word::Holds(runs, tell) => {
                 let _ = tell.send(runs.into_iter().filter(|run| self.core.holds(*run)).collect());
+            }
+            Word::Disown(tell) => {
+                self.handle(Input::Disown, now);
+                let _ = tell.send(());
             }
             Word::Stop => return false,
         }
@@ -271,7 +284,12 @@ impl Shard {
         match output {
             Output::Leave(leave) => self.let_out(leave),
             Output::Abort(id) => self.calls.abort(&id, &self.mailbox),
-            Output::Grown(run, seq) => self.ports.bus.wake(run, seq),
+            Output::Grown(run, seq) => {
+                if let Some(offered) = self.offered.remove(&run) {
+                    offered.done();
+                }
+                self.ports.bus.wake(run, seq);
+            }
             Output::Mail(run) => self.offers.offer(run),
             Output::Lost { run, why } => self.lost(run, &why),
             Output::Repeated { run, earlier, id, same } => {
@@ -296,7 +314,9 @@ impl Shard {
 
     fn let_out(&mut self, leave: Durable<Leave>) {
         if let Leave::Spawn(_) = leave.get() {
-            return self.calls.start(leave, &self.mailbox);
+            // A worker that was away too long sends nothing more: its runs may be somebody else's.
+            let is_owner = self.ports.store.share().is_none_or(|share| share.is_owner());
+            return if is_owner { self.calls.start(leave, &self.mailbox) } else { () };
         }
         match leave.into_inner() {
             Leave::Accepted(run, status) => {
@@ -308,6 +328,7 @@ impl Shard {
                 let end = *end;
                 self.offers.left(end.run);
                 (self.observer.0)(&end);
+                self.ports.bus.wake(end.run, ENDED);
                 for waiter in self.waiters.remove(&end.run).unwrap_or_default() {
                     let _ = waiter.send((end.status, end.ended.clone()));
                 }
@@ -347,6 +368,8 @@ impl Shard {
 
     /// A write's outcome may be unknown: only the store can say whether a submitted run was accepted.
     fn lost(&mut self, run: RunNo, why: &str) {
+        // Dropped, an offer goes back: somebody else may have more luck with it.
+        self.offered.remove(&run);
         match self.submitters.remove(&run) {
             Some(submitter) => self.offers.verify(run, submitter.id, submitter.reply),
             None => {

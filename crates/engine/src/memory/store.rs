@@ -416,6 +416,13 @@ impl Store for MemoryStore {
         self.read(|d| Ok(d.next_due(now)))
     }
 
+    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>> {
+        self.read(|d| {
+            let waits = |r: &&RunRow| r.status == Status::Queued && r.due_at.is_none_or(|at| at <= now);
+            Ok(d.runs.values().filter(waits).map(|r| r.id.born()).min())
+        })
+    }
+
     fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>> {
         self.read(|d| {
             let row =
@@ -479,7 +486,8 @@ impl Store for MemoryStore {
             for row in d.runs.values() {
                 runs[usize::from(row.status.code())] += 1;
             }
-            Ok(StoreStats { name: "memory".into(), schema: 1, bytes: 0, runs })
+            let oldest = d.runs.values().map(|r| r.id.born()).min();
+            Ok(StoreStats { name: "memory".into(), schema: 1, bytes: 0, runs, oldest })
         })
     }
 

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use std::fmt;
 
 /// How an offer is settled; see [`Offered`].
-pub type Settle = Box<dyn FnOnce(Settled) + Send>;
+pub type Settle = Box<dyn FnOnce(Settled) + Send + Sync>;
 
 /// What became of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

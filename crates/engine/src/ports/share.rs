@@ -8,6 +8,7 @@ use crate::ports::store::{InboxItem, OpenRun, Read};
 use crate::run::{RunId, RunNo, Status, Time};
 use crate::session::{SessionNo, Terms};
 use futures_util::future::BoxFuture;
+use std::time::Duration;
 
 /// A root run that is open in a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +31,17 @@ pub trait Share: Send + Sync {
     fn reserve(&self, count: u32) -> Read<RunNo>;
     /// Whether what this process holds is still its own. False some time before its lease ends.
     fn is_owner(&self) -> bool;
+    /// How often to look for what nobody told us of.
+    fn sweep_every(&self) -> Duration;
     /// Resolves when it is not any more.
     fn disowned(&self) -> BoxFuture<'static, ()>;
     /// Joins anew, once everything that was held is dropped.
     fn rejoin(&self) -> Read<()>;
-    /// Takes runs that need a worker, best first. For a while nobody else is offered them.
-    fn take(&self, now: Time, limit: u32) -> Read<Vec<OpenRun>>;
+    /// Takes runs that need a worker and whose workflow is known here (name and number), best first. For a while nobody else is
+    /// offered them.
+    fn take(&self, now: Time, limit: u32, known: &[(String, u32)]) -> Read<Vec<OpenRun>>;
     /// Runs of this worker that have messages nobody has taken.
     fn mail(&self, limit: u32) -> Read<Vec<InboxItem>>;
     /// The open root runs of a session, in the order of their birth.
     fn lane(&self, session: SessionNo) -> Read<Vec<LaneRun>>;
-    /// When the oldest run was born that waits for a worker.
-    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>>;
 }

@@ -353,6 +353,8 @@ pub struct StoreStats {
     pub bytes: u64,
     /// Runs by status, indexed by [`Status::code`].
     pub runs: [u64; 8],
+    /// When the oldest run was born that is kept.
+    pub oldest: Option<Time>,
 }
 
 /// A read in progress.
@@ -380,6 +382,8 @@ pub trait Store: Send + Sync {
     fn open_runs(&self, now: Time, after: RunNo, limit: u32) -> Read<Vec<OpenRun>>;
     /// The earliest `due_at` of waiting or scheduled runs that lies after `now`.
     fn next_due(&self, now: Time) -> Read<Option<Time>>;
+    /// When the oldest run was born that is due and has no worker yet.
+    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>>;
     /// Where accounts stand, in the order asked; one that was never used stands at nothing.
     fn accounts(&self, names: Vec<String>) -> Read<Vec<AccountRow>>;
     /// A page of runs, newest first.

@@ -128,6 +128,7 @@ impl Core {
             Input::Receipts(batch, receipts) => self.receipts(batch, receipts),
             Input::Tick => self.tick(),
             Input::Release => self.release(),
+            Input::Disown => self.disown(),
         }
         std::mem::take(&mut self.env.out)
     }
@@ -248,6 +249,13 @@ impl Core {
     fn release(&mut self) {
         for run in self.runs.keys().copied().collect::<Vec<_>>() {
             self.with(run, |live, env| live.release(env));
+        }
+    }
+
+    fn disown(&mut self) {
+        for run in self.runs.keys().copied().collect::<Vec<_>>() {
+            self.env.out.push(Output::Lost { run, why: "the lease was lost".into() });
+            self.forget(run);
         }
     }
 

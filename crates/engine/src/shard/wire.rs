@@ -85,6 +85,8 @@ pub enum Input {
     Tick,
     /// Give every live run back in good order.
     Release,
+    /// The lease is lost: every run in memory may be somebody else's by now. Nothing more is written or sent for them.
+    Disown,
 }
 
 /// An activity that may start now.

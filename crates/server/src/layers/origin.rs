@@ -1,6 +1,7 @@
 //! Where a request comes from. A web page must not reach this server through its reader's browser: not under a name that
 //! was made to point here (DNS rebinding: `Host`), not from another site (`Origin`, `Sec-Fetch-Site`).
 
+use super::auth::Entry;
 use crate::ServerOptions;
 use axum::body::Body;
 use axum::extract::Request;
@@ -10,18 +11,19 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use tutti_app::{Class, Failure};
 
-/// Lets a request pass, or says why not. Answers its `Origin` when that is another site's that may call.
-pub fn check(request: &Request, options: &ServerOptions) -> Result<Option<HeaderValue>, Failure> {
+/// Lets a request pass, or says why not. Answers its `Origin` when that is another site's that may call. Who shows the key may
+/// call the server as they like: no page that was led here by its name has it.
+pub fn check(request: &Request, options: &ServerOptions, entry: Entry) -> Result<Option<HeaderValue>, Failure> {
     let headers = request.headers();
     let host = host(request)?;
-    let name = name_of(host).filter(|name| is_ours(name, options));
+    let name = name_of(host).filter(|name| entry == Entry::Key || is_ours(name, options));
     if name.is_none() {
         let shown = host.get(..100).unwrap_or(host);
         let message =
-            format!("this server is not to be called as {shown:?}; name it in the server's list of hosts to allow it");
+            format!("this server is not to be called as {shown:?}; name that host in TUTTI_HOSTS to allow it");
         return Err(Failure::denied(message));
     }
     let mut origins = headers.get_all(ORIGIN).iter();
@@ -81,10 +83,16 @@ fn name_of(host: &str) -> Option<&str> {
 
 fn is_ours(name: &str, options: &ServerOptions) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost")
-        || name == "[::1]"
-        || name.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-        || options.hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    // A name can be made to point anywhere, an address cannot: where all may call, all addresses are ours.
+    let is_address = match bare {
+        Some(bare) => bare.parse::<Ipv6Addr>().is_ok_and(|ip| options.is_open || ip.is_loopback()),
+        None => name.parse::<Ipv4Addr>().is_ok_and(|ip| options.is_open || ip.is_loopback()),
+    };
+    let listed = bare.unwrap_or(name);
+    is_address
+        || name.eq_ignore_ascii_case("localhost")
+        || options.hosts.iter().any(|host| host.eq_ignore_ascii_case(listed))
 }
 
 fn is_same(origin: &str, host: &str) -> bool {
@@ -103,8 +111,7 @@ pub fn preflight() -> Response {
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
-    let allowed =
-        "authorization, content-type, idempotency-key, if-match, last-event-id, prefer, traceparent, x-request-id";
+    let allowed = "authorization, content-type, idempotency-key, if-match, last-event-id, prefer, traceparent, x-api-key, x-request-id";
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
@@ -123,14 +130,24 @@ mod tests {
     use super::*;
 
     fn checked(method: &str, headers: &[(&str, &str)]) -> Result<Option<HeaderValue>, u16> {
+        checked_by(Entry::Local, false, method, headers)
+    }
+
+    fn checked_by(
+        entry: Entry,
+        is_open: bool,
+        method: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Option<HeaderValue>, u16> {
         let mut request = http::Request::builder().method(method).uri("/x");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let hosts = vec!["tutti.example".to_owned()];
+        let hosts = vec!["tutti.example".to_owned(), "fd00::7".to_owned()];
         let origins = vec!["https://studio.example".to_owned()];
-        let options = ServerOptions { hosts, origins, ..ServerOptions::default() };
-        check(&request.body(Body::empty()).unwrap(), &options).map_err(|f| crate::failure::status(f.class).as_u16())
+        let options = ServerOptions { hosts, origins, is_open, ..ServerOptions::default() };
+        check(&request.body(Body::empty()).unwrap(), &options, entry)
+            .map_err(|f| crate::failure::status(f.class).as_u16())
     }
 
     #[test]
@@ -144,6 +161,7 @@ mod tests {
             "[::1]",
             "[::1]:8000",
             "Tutti.example",
+            "[fd00::7]:80",
         ] {
             assert_eq!(checked("GET", &[("host", host)]), Ok(None), "{host}");
         }
@@ -162,6 +180,21 @@ mod tests {
         }
         assert_eq!(checked("GET", &[]), Err(400));
         assert_eq!(checked("GET", &[("host", "localhost"), ("host", "localhost")]), Err(400));
+    }
+
+    #[test]
+    fn an_open_server_is_called_by_its_addresses_and_by_any_name_with_the_key() {
+        for host in ["10.0.0.1", "192.0.2.7:8000", "[2001:db8::1]:8000", "[::ffff:10.0.0.1]"] {
+            assert_eq!(checked_by(Entry::Stranger, true, "GET", &[("host", host)]), Ok(None), "{host}");
+            assert_eq!(checked_by(Entry::Local, false, "GET", &[("host", host)]), Err(403), "{host}");
+        }
+        for host in ["evil.example", "10.0.0.1.nip.io", "[evil]", "[10.0.0.1]", "1"] {
+            assert_eq!(checked_by(Entry::Local, true, "GET", &[("host", host)]), Err(403), "{host}");
+            assert_eq!(checked_by(Entry::Key, true, "GET", &[("host", host)]), Ok(None), "{host}");
+        }
+        assert_eq!(checked_by(Entry::Key, true, "GET", &[("host", "a:x")]), Err(403), "no host at all");
+        let page = [("host", "a.example"), ("origin", "https://b.example")];
+        assert_eq!(checked_by(Entry::Key, true, "GET", &page), Err(403), "pages are refused as ever");
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use crate::workflows::registry;
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use http::{HeaderMap, Request};
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tower::ServiceExt;
 use tutti_app::App;
@@ -16,6 +18,8 @@ pub struct Client {
     pub router: Router,
     pub options: ServerOptions,
     pub engine: Engine,
+    /// Where requests seem to come from.
+    pub peer: SocketAddr,
 }
 
 pub struct Reply {
@@ -26,17 +30,20 @@ pub struct Reply {
 
 impl Client {
     pub async fn new() -> Self {
+        Self::with(ServerOptions::default()).await
+    }
+
+    /// Of a server with these options, but for what all tests share.
+    pub async fn with(options: ServerOptions) -> Self {
+        let base = options;
         let ports = Ports::in_memory(Arc::new(NoOutbound));
         let recall = Recall(Arc::new(tutti_workflows::recall::recall));
         let options = Options { recall, ..Options::default() };
         let engine = Engine::start(ports, registry(), options).await.unwrap();
         let app = App::new(engine.clone(), tutti_app::Options::default());
-        let options = ServerOptions {
-            body_bytes_max: 64 * 1024,
-            origins: vec!["https://studio.example".into()],
-            ..ServerOptions::default()
-        };
-        Self { router: router(app, options.clone()), options, engine }
+        let options =
+            ServerOptions { body_bytes_max: 64 * 1024, origins: vec!["https://studio.example".into()], ..base };
+        Self { router: router(app, options.clone()), options, engine, peer: ([127, 0, 0, 1], 4000).into() }
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
@@ -65,7 +72,8 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()
+        let request = request.extension(ConnectInfo(self.peer)).body(body.into()).unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Reply {

@@ -8,6 +8,7 @@ mod connections;
 mod guard;
 mod health;
 mod orchestrate;
+mod protected;
 mod runs;
 mod sessions;
 mod workflows;

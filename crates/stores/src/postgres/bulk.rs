@@ -20,10 +20,12 @@ const PRIORITY_MS: i64 = 10_000;
 
 const LOCK: &str = "SELECT 1 FROM runs WHERE run = ANY($1) ORDER BY run FOR UPDATE";
 const LANES: &str = "SELECT 1 FROM sessions WHERE session IN (SELECT session_no FROM runs WHERE run = ANY($1)) ORDER BY session FOR UPDATE";
-/// Nobody may claim a run of a session while another one holds its lane, or stands before it.
+/// Nobody may claim a run of a session while another one holds its lane, or stands before it; but a cancel (kind 3) does not wait
+/// in line.
 pub(super) const LANE_IS_FREE: &str = "SELECT 1 / (count(*) = 0)::int FROM runs AS mine JOIN runs AS other
     ON other.session_no = mine.session_no AND other.session_no IS NOT NULL AND other.status < 3 AND other.run <> mine.run
-    WHERE mine.run = ANY($1) AND mine.lane > 0 AND other.lane > 0 AND (
+    WHERE mine.run = ANY($1) AND mine.lane > 0 AND other.lane > 0
+      AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.run = mine.run AND NOT taken AND kind = 3) AND (
       other.status = 1 OR (other.status = 2 AND other.lane < 4)
       OR (mine.status = 0 AND other.status = 0 AND (other.due_at IS NULL OR other.due_at <= $2)
         AND (-(other.lane & 3), other.id) < (-(mine.lane & 3), mine.id)))";

@@ -16,26 +16,27 @@ const TAKEN: &str = "15 seconds";
 /// Leases that ended so long ago are forgotten, with whose they were.
 const FORGET: &str = "1 hour";
 
-/// Best first: what was begun, then what has waited longest for its priority. Rows that another process is looking at are passed
-/// over. A running run is taken only when its worker's lease has ended.
-const TAKE: &str = "WITH found AS (
-      (SELECT run, 0 AS class, born_rank AS rank FROM (
-         SELECT run, rank AS born_rank FROM runs AS r WHERE status = 1 AND (worker IS NULL OR worker = $1
-           OR NOT EXISTS (SELECT 1 FROM workers AS w WHERE w.worker = r.worker AND w.lease_until > clock_timestamp()))
-         LIMIT $3 FOR UPDATE SKIP LOCKED) AS lost)
-      UNION ALL
-      (SELECT run, 0, rank FROM (
-         SELECT run, rank FROM runs WHERE status = 2 AND due_at <= $2 AND due_at IS NOT NULL AND (worker IS NULL OR worker = $1 OR taken_until < clock_timestamp())
-         ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) AS due)
-      UNION ALL
-      (SELECT run, 1, rank FROM (
-         SELECT run, rank FROM runs AS r WHERE status = 0 AND (due_at IS NULL OR due_at <= $2)
-           AND (worker IS NULL OR worker = $1 OR taken_until IS NULL OR taken_until < clock_timestamp())
-           AND NOT (r.lane > 0 AND EXISTS (SELECT 1 FROM runs AS o WHERE o.session_no = r.session_no AND o.session_no IS NOT NULL
-             AND o.status < 3 AND o.run <> r.run AND o.lane > 0 AND (o.status = 1 OR (o.status = 2 AND o.lane < 4)
-               OR (o.status = 0 AND (o.due_at IS NULL OR o.due_at <= $2) AND (-(o.lane & 3), o.id) < (-(r.lane & 3), r.id)))))
-         ORDER BY rank LIMIT $3 FOR UPDATE SKIP LOCKED) AS queued)),
-    best AS (SELECT run FROM found ORDER BY class, rank LIMIT $3)
+/// Best first: what was begun or is to be cancelled (kind 3), then what has waited longest for its priority; of workflows that this
+/// program knows. Rows that another process is looking at are passed over. A running run is taken only when its worker's lease
+/// has ended.
+const TAKE: &str = "WITH known AS (SELECT name, version FROM unnest($5::text[], $6::int[]) AS k(text, version) JOIN names USING (text)),
+    lost AS (SELECT run, rank FROM runs AS r WHERE status = 1 AND (worker IS NULL OR worker = $1
+        OR NOT EXISTS (SELECT 1 FROM workers AS w WHERE w.worker = r.worker AND w.lease_until > clock_timestamp()))
+      AND (workflow, version) IN (SELECT name, version FROM known) LIMIT $3 FOR UPDATE SKIP LOCKED),
+    due AS (SELECT run, rank FROM runs WHERE status = 2 AND due_at <= $2 AND due_at IS NOT NULL
+        AND (worker IS NULL OR worker = $1 OR taken_until < clock_timestamp())
+      AND (workflow, version) IN (SELECT name, version FROM known) ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED),
+    cancelled AS (SELECT run, rank FROM runs WHERE status = 0 AND run IN (SELECT inbox.run FROM inbox WHERE NOT taken AND kind = 3)
+      LIMIT $3 FOR UPDATE SKIP LOCKED),
+    queued AS (SELECT run, rank FROM runs AS r WHERE status = 0 AND (due_at IS NULL OR due_at <= $2)
+        AND (worker IS NULL OR worker = $1 OR taken_until IS NULL OR taken_until < clock_timestamp())
+        AND NOT (lane > 0 AND EXISTS (SELECT 1 FROM runs AS o WHERE o.session_no = r.session_no AND o.session_no IS NOT NULL
+          AND o.status < 3 AND o.run <> r.run AND o.lane > 0 AND (o.status = 1 OR (o.status = 2 AND o.lane < 4)
+            OR (o.status = 0 AND (o.due_at IS NULL OR o.due_at <= $2) AND (-(o.lane & 3), o.id) < (-(r.lane & 3), r.id)))))
+      AND (workflow, version) IN (SELECT name, version FROM known) ORDER BY rank LIMIT $3 FOR UPDATE SKIP LOCKED),
+    found AS (SELECT run, 0 AS class, rank FROM lost UNION ALL SELECT run, 0, rank FROM due UNION ALL SELECT run, 0, rank FROM cancelled
+      UNION ALL SELECT run, 1, rank FROM queued),
+    best AS (SELECT run FROM found GROUP BY run ORDER BY min(class), min(rank) LIMIT $3)
     UPDATE runs SET worker = $1, taken_until = clock_timestamp() + $4::text::interval FROM best WHERE runs.run = best.run
     RETURNING runs.run, runs.id, runs.status, runs.priority, runs.due_at";
 /// When the oldest was born that is due and that nobody has: waiting behind a full house is not the same as being forgotten.
@@ -70,6 +71,11 @@ impl Lease {
     /// This worker's number.
     pub fn worker(&self) -> i64 {
         self.worker.load(Ordering::Acquire)
+    }
+
+    /// How long others wait for us.
+    pub fn length(&self) -> Duration {
+        self.length
     }
 
     fn now_ms(&self) -> i64 {
@@ -210,6 +216,17 @@ impl Side {
         done.map_err(|e| error(&e))
     }
 
+    /// As [`with`](Self::with), in one transaction.
+    pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Db) -> Result<T, Error>) -> Result<T, StoreError> {
+        self.with(async |db| {
+            db.client.batch_execute("BEGIN").await?;
+            let done = work(db).await;
+            db.client.batch_execute(if done.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+            done
+        })
+        .await
+    }
+
     pub async fn reserve(self: Arc<Self>, count: u32) -> Result<RunNo, StoreError> {
         let this = Arc::clone(&self);
         self.with(async move |db| {
@@ -235,10 +252,17 @@ impl Side {
         .await
     }
 
-    pub async fn take(self: Arc<Self>, now: Time, limit: u32) -> Result<Vec<OpenRun>, StoreError> {
+    pub async fn take(
+        self: Arc<Self>,
+        now: Time,
+        limit: u32,
+        known: Vec<(String, u32)>,
+    ) -> Result<Vec<OpenRun>, StoreError> {
         let me = self.lease.worker();
+        let (names, versions): (Vec<String>, Vec<i32>) =
+            known.into_iter().map(|(name, n)| (name, n.cast_signed())).unzip();
         self.with(async |db| {
-            let rows = db.query(TAKE, &[&me, &now.0, &i64::from(limit), &TAKEN]).await?;
+            let rows = db.query(TAKE, &[&me, &now.0, &i64::from(limit), &TAKEN, &names, &versions]).await?;
             let mut taken: Vec<OpenRun> = rows.iter().map(read::open_run).collect();
             taken.sort_by_key(|open| open.run);
             Ok(taken)

@@ -159,6 +159,12 @@ pub(super) fn next_due(db: &Connection, now: Time) -> Result<Option<Time>> {
     db.prepare_cached(NEXT_DUE)?.query_row([now.0], |r| Ok(Time(r.get(0)?))).optional()
 }
 
+/// Numbers rise with time: the first that is due is the oldest.
+pub(super) fn oldest_runnable(db: &Connection, now: Time) -> Result<Option<Time>> {
+    let sql = "SELECT id FROM runs WHERE status = 0 AND status <> 3 AND (due_at IS NULL OR due_at <= ?1) ORDER BY run LIMIT 1";
+    db.prepare_cached(sql)?.query_row([now.0], |r| Ok(RunId(r.get(0)?).born())).optional()
+}
+
 /// The question's text and values; `None` when it names a word that no run has.
 fn list_sql(db: &Connection, query: &ListRuns) -> Result<Option<(String, Vec<Value>)>> {
     let before = query.before.map_or(i64::MAX, |r| r.0);
@@ -246,12 +252,15 @@ pub(super) fn counts(db: &Connection) -> Result<[u64; 8]> {
 pub(super) fn stats(db: &Connection) -> Result<StoreStats> {
     let bytes: i64 =
         db.query_row("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()", [], |r| r.get(0))?;
+    let oldest = "SELECT id FROM runs ORDER BY run LIMIT 1";
+    let oldest = db.prepare_cached(oldest)?.query_row([], |r| Ok(RunId(r.get(0)?).born())).optional()?;
     let schema = db.query_row("PRAGMA user_version", [], |r| r.get(0))?;
     Ok(StoreStats {
         name: format!("SQLite {}", rusqlite::version()),
         schema,
         bytes: bytes.cast_unsigned(),
         runs: counts(db)?,
+        oldest,
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod postgres;
 mod rabbitmq;
+mod records;
 mod sqlite;
 
 use std::time::Duration;

@@ -66,7 +66,9 @@ pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
         settings.offline_pace = PACE;
     }
     let running = wiring::start(&settings).await?;
-    let access = Access { url: running.url.clone(), named: true, key: None };
+    serve::remark(&settings, &running);
+    // On an address of its own, the server takes even us for another machine.
+    let access = Access { url: running.url.clone(), named: true, key: running.key.clone() };
     let shown = async {
         show::out(&banner(show::paint(), &settings, &running.url, moved))?;
         let client = Client::new(access)?;

@@ -57,6 +57,10 @@ async fn reach(args: &Args, loaded: &Loaded) -> anyhow::Result<(Client, Option<S
     }
     let mut settings = super::settings(loaded)?;
     settings.listen.port = 0;
+    if !settings.listen.is_loopback() {
+        // It serves this command alone.
+        settings.listen.host = "127.0.0.1".into();
+    }
     let running = wiring::start(&settings).await.map_err(|e| {
         let url = &access.url;
         anyhow::anyhow!(

@@ -194,6 +194,25 @@ impl Form for Secret {
     }
 }
 
+/// The key that other machines show: of one form, so that none can be guessed.
+pub struct AdminKey;
+
+impl Form for AdminKey {
+    type Out = SecretString;
+    fn read(&self, text: &str) -> Option<SecretString> {
+        crate::key::is_key(text).then(|| SecretString::from(text))
+    }
+    fn wants(&self) -> String {
+        "a key of tt_admin_ and 64 hexadecimal digits, as `echo tt_admin_$(openssl rand -hex 32)` makes them".into()
+    }
+    fn show(&self, _text: &str) -> String {
+        "(hidden)".into()
+    }
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
 /// A file or directory.
 pub struct Path;
 

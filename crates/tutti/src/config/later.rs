@@ -1,16 +1,11 @@
 //! Names that belong to surfaces and backends this version does not have yet. They are known, checked and never ignored silently.
 
-use super::form::{AnyForm, Boolean, Host, Integer, List, OneOf, Path, Secret, Text, WebUrl};
+use super::form::{AnyForm, Boolean, Integer, List, OneOf, Path, Secret, Text, WebUrl};
 use super::setting::{Concern, Setting, Use};
 
-const NO_POSTGRES: &str = "this version has no PostgreSQL store yet and would keep everything in SQLite";
-const NO_REDIS: &str = "this version has no Redis cache yet and would not use it";
-const NO_RABBITMQ: &str = "this version has no RabbitMQ queue yet and would not use it";
 const NO_LOGIN: &str = "this version has no login yet and would let everybody in";
 const NO_TLS: &str = "this version has no TLS yet and would answer unencrypted";
 const NO_AUDIT: &str = "this version has no audit log yet and would record nothing";
-
-const PORT: &dyn AnyForm = &Integer { min: 1_u16, max: 65_535 };
 
 const fn later(name: &'static str, form: &'static dyn AnyForm, about: &'static str) -> Setting {
     Setting { name, form, default: None, about, used: Use::Later }
@@ -24,19 +19,6 @@ const fn refused(name: &'static str, form: &'static dyn AnyForm, why: &'static s
 pub const CONCERN: Concern = Concern {
     title: "Known, not used by this version",
     settings: &[
-        refused("POSTGRES_DSN", &Secret, NO_POSTGRES, "PostgreSQL as one address."),
-        refused("POSTGRES_HOST", &Host, NO_POSTGRES, "PostgreSQL's host."),
-        later("POSTGRES_PORT", PORT, "PostgreSQL's port."),
-        later("POSTGRES_DB", &Text, "PostgreSQL's database."),
-        later("POSTGRES_USER", &Text, "PostgreSQL's user."),
-        later("POSTGRES_PASSWORD", &Secret, "PostgreSQL's password."),
-        refused("REDIS_URL", &Secret, NO_REDIS, "Redis as one address."),
-        refused("REDIS_HOST", &Host, NO_REDIS, "Redis' host."),
-        later("REDIS_PORT", PORT, "Redis' port."),
-        refused("RABBITMQ_HOST", &Host, NO_RABBITMQ, "RabbitMQ's host."),
-        later("RABBITMQ_PORT", PORT, "RabbitMQ's port."),
-        later("RABBITMQ_USER", &Text, "RabbitMQ's user."),
-        later("RABBITMQ_PASSWORD", &Secret, "RabbitMQ's password."),
         refused("REQUIRE_AUTH", &Boolean, NO_LOGIN, "Whether everyone must log in."),
         refused("AUTH_ENABLED", &Boolean, NO_LOGIN, "The same as REQUIRE_AUTH."),
         later("JWT_SECRET", &Secret, "Secret of signed tokens."),

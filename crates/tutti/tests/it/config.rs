@@ -87,11 +87,15 @@ fn every_malformed_value_has_its_line() {
         .env("LLM_TIMEOUT", "soon")
         .env("LLM_API_KEY", "two\nlines")
         .env("REQUIRE_AUTH", "maybe")
+        .env("TUTTI_HOSTS", "tutti.example, http://x")
+        .env("TUTTI_ADMIN_KEY", "tt_admin_1234")
         .file(".env", "MAX_RETRIES=-1\n")
         .file("tutti.toml", "llm_base_url = 'ftp://x'\negress_allow = ['10.0.0.0/99']\nmax_iterations = [1]\n");
     assert_eq!(
         stops(&tutti),
         [
+            "TUTTI_HOSTS: \"tutti.example, http://x\" (environment) is not a comma-separated list, each item a host name or an IP address, without a port",
+            "TUTTI_ADMIN_KEY: the value (environment) is not a key of tt_admin_ and 64 hexadecimal digits, as `echo tt_admin_$(openssl rand -hex 32)` makes them",
             "LLM_BASE_URL: \"ftp://x\" (tutti.toml) is not an address that begins with http:// or https://",
             "LLM_API_KEY: the value (environment) is not text on one line without control characters",
             "LLM_TIMEOUT: \"soon\" (environment) is not a number of seconds from 0.1 to 3600, decimals allowed",
@@ -128,21 +132,12 @@ fn broken_files_name_the_place_and_never_quote_it() {
 
 #[test]
 fn what_this_version_lacks_stops_the_start() {
-    let tutti = Tutti::new()
-        .env("POSTGRES_HOST", "db")
-        .env("REDIS_URL", "redis://:pw@cache")
-        .env("RABBITMQ_HOST", "mq")
-        .env("REQUIRE_AUTH", "true")
-        .env("AUTH_ENABLED", "0")
-        .env("AGENT_ORCHESTRATOR_HOST", "0.0.0.0");
+    let tutti = Tutti::new().env("RABBITMQ_HOST", "mq").env("REQUIRE_AUTH", "true").env("AUTH_ENABLED", "0");
     assert_eq!(
         stops(&tutti),
         [
-            "POSTGRES_HOST: set (environment), but this version has no PostgreSQL store yet and would keep everything in SQLite; unset it to start",
-            "REDIS_URL: set (environment), but this version has no Redis cache yet and would not use it; unset it to start",
-            "RABBITMQ_HOST: set (environment), but this version has no RabbitMQ queue yet and would not use it; unset it to start",
             "REQUIRE_AUTH: set (environment), but this version has no login yet and would let everybody in; unset it to start",
-            "AGENT_ORCHESTRATOR_HOST: \"0.0.0.0\" (environment) is open to the network, and this version has no login yet; use 127.0.0.1, ::1 or localhost",
+            "RABBITMQ_HOST: set, but several processes need a store that they share; set POSTGRES_DSN or POSTGRES_HOST too",
         ]
     );
     let lines = stops(&Tutti::new().env("LLM_BASE_URL", "http://localhost:11434/v1"));
@@ -156,14 +151,14 @@ fn what_this_version_lacks_stops_the_start() {
 fn names_of_later_versions_are_taken_with_a_note() {
     let tutti = Tutti::new()
         .env("JIRA_BASE_URL", "http://localhost:9/")
-        .env("POSTGRES_PORT", "5432")
+        .env("METRICS_TOKEN", "x")
         .env("AUTH_ENABLED", "false")
         .file(".env", "LLM_TIMOUT=5\nSOMETHING_ELSE=1\n");
     let done = tutti.run(&["config"]);
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(
         done.err,
-        "tutti: note: set, but not used by this version: POSTGRES_PORT, JIRA_BASE_URL\n\
+        "tutti: note: set, but not used by this version: METRICS_TOKEN, JIRA_BASE_URL\n\
          tutti: note: .env: LLM_TIMOUT is not known; did you mean LLM_TIMEOUT?\n"
     );
 }
@@ -179,9 +174,32 @@ fn agents_of_the_file_are_shown() {
 
 #[test]
 fn a_fault_of_the_server_does_not_stop_a_command_that_only_talks_to_one() {
-    let tutti = Tutti::new().env("LLM_TIMEOUT", "soon").env("TUTTI_URL", "http://127.0.0.1:9");
+    let tutti =
+        Tutti::new().env("LLM_TIMEOUT", "soon").env("TUTTI_HOSTS", "a b").env("TUTTI_URL", "http://127.0.0.1:9");
     let done = tutti.run(&["health"]);
     assert!(done.code == 1 && done.err.contains("no server answers at http://127.0.0.1:9 "), "{done:?}");
     let done = Tutti::new().env("TUTTI_URL", "localhost").run(&["health"]);
     assert!(done.code == 1 && done.err.starts_with("tutti: TUTTI_URL: \"localhost\" (environment) is not"), "{done:?}");
+}
+
+#[test]
+fn the_admin_key_is_shown_where_it_is() {
+    let key = format!("tt_admin_{}", "0a".repeat(32));
+    let none = Tutti::new().run(&["key", "show", "--data", "there"]);
+    assert!(none.code == 1 && none.err.contains("there is no key at there/admin.key"), "{none:?}");
+    assert!(!Tutti::new().path("there").exists(), "a look makes nothing");
+
+    let kept = Tutti::new().file("admin.key", &format!("{key}\n")).env("LLM_TIMEOUT", "soon");
+    let done = kept.run(&["key", "show", "--data", "."]);
+    assert_eq!((done.code, done.out, done.err.as_str()), (0, format!("{key}\n"), ""), "other faults do not matter");
+    let done = kept.env("TUTTI_DATA", ".").run(&["key", "show"]);
+    assert_eq!(done.out, format!("{key}\n"));
+
+    let set = Tutti::new().file("secret", &key).env("TUTTI_ADMIN_KEY_FILE", "secret");
+    assert_eq!(set.run(&["key", "show"]).out, format!("{key}\n"));
+    let config = set.run(&["config"]);
+    assert!(config.out.contains("file secret") && !config.out.contains(&key), "{config:?}");
+
+    let broken = Tutti::new().file("admin.key", "x").run(&["key", "show", "--data", "."]);
+    assert!(broken.code == 1 && broken.err.contains("./admin.key holds no key"), "{broken:?}");
 }

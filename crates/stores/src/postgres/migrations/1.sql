@@ -106,3 +106,23 @@ CREATE TABLE accounts(
   held_tokens bigint NOT NULL, held_cost bigint NOT NULL, held_purchases bigint NOT NULL,
   tokens bigint NOT NULL, cost bigint NOT NULL, purchases bigint NOT NULL
 );
+
+-- Small named documents that are no runs. One that was deleted stays without a body, so that its name goes on counting.
+CREATE TABLE records(
+  kind text COLLATE "C" NOT NULL, tenant text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL,
+  version bigint NOT NULL, at bigint NOT NULL, body bytea,
+  PRIMARY KEY(kind, tenant, name)
+);
+
+-- Articles of tickets, found by their words; a title counts more than a text.
+CREATE TABLE articles(
+  id text COLLATE "C" PRIMARY KEY,
+  title text NOT NULL,
+  content text NOT NULL,
+  words tsvector NOT NULL GENERATED ALWAYS AS
+    (setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', content), 'C')) STORED
+);
+CREATE INDEX articles_words ON articles USING gin(words);
+
+-- Secrets of runs, sealed with a key that is not here. `born` in seconds since the epoch.
+CREATE TABLE secrets(handle text PRIMARY KEY, body bytea NOT NULL, born bigint NOT NULL);

@@ -96,6 +96,9 @@ impl Store for Counted {
     fn next_due(&self, now: Time) -> Read<Option<Time>> {
         self.store.next_due(now)
     }
+    fn oldest_runnable(&self, now: Time) -> Read<Option<Time>> {
+        self.store.oldest_runnable(now)
+    }
     fn accounts(&self, names: Vec<String>) -> Read<Vec<tutti_engine::account::AccountRow>> {
         self.store.accounts(names)
     }

@@ -1,0 +1,243 @@
+//! Several processes on one schema: who owns what, who is offered what, and what a lost connection may do.
+
+use super::open;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tutti_engine::ports::share::Share;
+use tutti_engine::ports::store::{Append, Birth, Fence, InboxItem, Receipt, Refusal, Stand, Store, Transition};
+use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
+use tutti_engine::session::{OnBusy, Terms};
+use tutti_stores::postgres::{PostgresOptions, PostgresStore};
+use tutti_tests::backends::postgres::Postgres;
+use tutti_tests::backends::skip;
+use tutti_tests::in_time;
+
+const NOW: Time = Time(1_700_000_000_000);
+
+fn known() -> Vec<(String, u32)> {
+    vec![("noop".into(), 1)]
+}
+
+async fn send(store: &PostgresStore, transition: Transition) -> Receipt {
+    let (tell, told) = oneshot::channel();
+    store.submit(vec![transition], Box::new(move |receipts| tell.send(receipts).unwrap()));
+    told.await.unwrap().remove(0)
+}
+
+fn birth(run: RunNo, status: Status, change: impl FnOnce(&mut Birth)) -> Transition {
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&run.0.to_be_bytes());
+    let mut birth = Birth {
+        id: RunId::new(Time(NOW.0 + run.0), random),
+        workflow: "noop".into(),
+        version: 1,
+        owner: Owner::local(),
+        priority: 5,
+        parent: None,
+        session: None,
+        once: None,
+        terms: Terms::default(),
+    };
+    change(&mut birth);
+    let epoch = u32::from(status == Status::Running);
+    let stand = Some(Stand { status, due_at: None, ended_at: None });
+    let append = Append {
+        run,
+        fence: Fence::Birth(Box::new(birth)),
+        first: 1,
+        last: 1,
+        epoch,
+        at: NOW,
+        body: vec![1].into(),
+        stand,
+        blobs: Vec::new(),
+    };
+    Transition { appends: vec![append], ..Transition::default() }
+}
+
+/// A claim of a run of one entry.
+fn claim(run: RunNo, epoch: u32) -> Transition {
+    let append = Append {
+        run,
+        fence: Fence::Claim { prev: 1 },
+        first: 2,
+        last: 2,
+        epoch,
+        at: NOW,
+        body: vec![2].into(),
+        stand: Some(Stand { status: Status::Running, due_at: None, ended_at: None }),
+        blobs: Vec::new(),
+    };
+    Transition { appends: vec![append], ..Transition::default() }
+}
+
+fn numbers(taken: &[tutti_engine::ports::store::OpenRun]) -> BTreeSet<i64> {
+    taken.iter().map(|open| open.run.0).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_are_nobody_elses() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let (one, two) = (open(&server, &schema).await, open(&server, &schema).await);
+    let mut blocks = Vec::new();
+    for _ in 0..5 {
+        let (a, b) = tokio::join!(one.reserve(700), two.reserve(300));
+        blocks.extend([(a.unwrap().0, 700), (b.unwrap().0, 300)]);
+    }
+    blocks.sort_unstable();
+    assert!(blocks.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{blocks:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_offered_to_one_process_and_goes_to_another_when_that_one_has_left() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let (one, two) = (open(&server, &schema).await, open(&server, &schema).await);
+    for run in 1..=20 {
+        assert_eq!(send(&one, birth(RunNo(run), Status::Queued, |_| ())).await, Receipt::Committed);
+    }
+    let strange = birth(RunNo(30), Status::Queued, |b| b.workflow = "of a newer program".into());
+    assert_eq!(send(&one, strange).await, Receipt::Committed);
+    let (a, b) = tokio::join!(one.take(NOW, 12, &known()), two.take(NOW, 12, &known()));
+    let (a, b) = (numbers(&a.unwrap()), numbers(&b.unwrap()));
+    assert!(a.is_disjoint(&b), "{a:?} {b:?}");
+    let rest = numbers(&one.take(NOW, 20, &known()).await.unwrap());
+    let all: BTreeSet<i64> = a.iter().chain(&b).chain(&rest).copied().collect();
+    assert_eq!(all, (1..=20).collect(), "what nobody here knows is left alone");
+
+    // The first works one of its runs, and goes: the second may take that, and the others once their offer has passed.
+    let run = RunNo(*a.first().unwrap());
+    assert_eq!(send(&one, claim(run, 1)).await, Receipt::Committed);
+    assert!(two.run(run).await.unwrap().unwrap().is_elsewhere && !one.run(run).await.unwrap().unwrap().is_elsewhere);
+    assert!(!numbers(&two.take(NOW, 50, &known()).await.unwrap()).contains(&run.0));
+    one.close();
+    assert!(numbers(&two.take(NOW, 50, &known()).await.unwrap()).contains(&run.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_claim_the_same_run_are_one() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let (one, two) = (open(&server, &schema).await, open(&server, &schema).await);
+    for run in 1..=50 {
+        assert_eq!(send(&one, birth(RunNo(run), Status::Queued, |_| ())).await, Receipt::Committed);
+        let (a, b) = tokio::join!(send(&one, claim(RunNo(run), 1)), send(&two, claim(RunNo(run), 1)));
+        let fenced = Receipt::Refused(Refusal::Fenced { run: RunNo(run) });
+        let outcome = [a, b];
+        assert!(outcome.contains(&Receipt::Committed) && outcome.contains(&fenced), "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_has_one_run_at_a_time_whoever_claims() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let (one, two) = (open(&server, &schema).await, open(&server, &schema).await);
+    let session = |on_busy| {
+        move |b: &mut Birth| {
+            b.session = Some("talk".into());
+            b.terms.on_busy = on_busy;
+        }
+    };
+    for (run, on_busy) in [(1, OnBusy::Queue), (2, OnBusy::Queue), (3, OnBusy::Interrupt), (4, OnBusy::Parallel)] {
+        assert_eq!(send(&one, birth(RunNo(run), Status::Queued, session(on_busy))).await, Receipt::Committed);
+    }
+    let fenced = |run| Receipt::Refused(Refusal::Fenced { run: RunNo(run) });
+    // Whoever took over goes first, then the line; who shares waits for nobody.
+    let offered = numbers(&two.take(NOW, 9, &known()).await.unwrap());
+    assert_eq!(offered, BTreeSet::from([3, 4]));
+    assert_eq!(send(&two, claim(RunNo(1), 1)).await, fenced(1));
+    assert_eq!(send(&two, claim(RunNo(3), 1)).await, Receipt::Committed);
+    assert_eq!(send(&one, claim(RunNo(1), 1)).await, fenced(1), "the lane is held elsewhere");
+    assert_eq!(send(&one, claim(RunNo(4), 1)).await, Receipt::Committed);
+    // A cancel does not wait in line.
+    let cancel = InboxItem { run: RunNo(2), dedup: "cancel".into(), kind: 3, body: b"{}".to_vec().into() };
+    let put = Transition { inbox_put: vec![cancel], ..Transition::default() };
+    assert_eq!(send(&one, put).await, Receipt::Committed);
+    assert_eq!(numbers(&one.take(NOW, 9, &known()).await.unwrap()).into_iter().filter(|run| *run == 2).count(), 1);
+    assert_eq!(send(&one, claim(RunNo(2), 1)).await, Receipt::Committed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_for_running_runs_is_found() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let (one, two) = (open(&server, &schema).await, open(&server, &schema).await);
+    assert_eq!(send(&one, birth(RunNo(1), Status::Running, |_| ())).await, Receipt::Committed);
+    let item = InboxItem { run: RunNo(1), dedup: "a".into(), kind: 1, body: b"{}".to_vec().into() };
+    let put = Transition { inbox_put: vec![item.clone()], ..Transition::default() };
+    assert_eq!(send(&two, put.clone()).await, Receipt::Committed);
+    assert_eq!(send(&two, put).await, Receipt::Refused(Refusal::Duplicate));
+    assert_eq!(one.mail(9).await.unwrap(), [item]);
+    assert_eq!(two.mail(9).await.unwrap(), []);
+}
+
+/// Connections are cut in the middle of commits: what was receipted is there, and nothing is there twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receipts_tell_the_truth_while_the_server_is_restarted() {
+    let Some(server) = Postgres::start().await.map(Arc::new) else { return skip("PostgreSQL") };
+    let store = Arc::new(open(&server, "cuts").await);
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writing: Vec<_> = (0..8)
+        .map(|writer| {
+            let (store, is_over) = (Arc::clone(&store), Arc::clone(&is_over));
+            tokio::spawn(async move {
+                let (mut committed, mut other) = (Vec::new(), 0);
+                for n in 0.. {
+                    if is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                    let run = RunNo(writer * 1_000_000 + n + 1);
+                    match send(&store, birth(run, Status::Running, |_| ())).await {
+                        Receipt::Committed => committed.push(run),
+                        Receipt::Refused(refusal) => panic!("{run:?}: {refusal}"),
+                        Receipt::Failed(_) | Receipt::Unknown(_) => other += 1,
+                    }
+                }
+                (committed, other)
+            })
+        })
+        .collect();
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.cut().await;
+        server.up().await;
+    }
+    is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut count = 0;
+    for writer in writing {
+        let (committed, _) = writer.await.unwrap();
+        count += committed.len();
+        for run in committed {
+            let rows = store.journal(run, 0, 9).await.unwrap();
+            assert_eq!(rows.len(), 1, "{run:?}");
+        }
+    }
+    assert!(count > 50, "only {count} were written");
+}
+
+/// A process that cannot renew its lease lets go before others may take what it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_cannot_be_renewed_is_lost_and_joined_anew() {
+    let Some(server) = Postgres::start().await.map(Arc::new) else { return skip("PostgreSQL") };
+    let options = PostgresOptions {
+        dsn: server.dsn(),
+        schema: "lease".into(),
+        lease: Duration::from_secs(1),
+        ..PostgresOptions::default()
+    };
+    let store = PostgresStore::open(&options).await.unwrap();
+    assert!(store.is_owner());
+    server.cut().await;
+    in_time("the lease to be lost", store.disowned()).await;
+    assert!(!store.is_owner());
+    server.up().await;
+    assert!(!store.is_owner(), "what was lost stays lost until it has joined anew");
+    while store.rejoin().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert!(store.is_owner());
+}

@@ -1,0 +1,91 @@
+//! Where runs are kept, and what processes share: SQLite in the data directory, or PostgreSQL with what stands beside it.
+
+use crate::config::Settings;
+use crate::role::Role;
+use secrecy::ExposeSecret;
+use std::path::Path;
+use std::sync::Arc;
+use tutti_agents::vault::Vault;
+use tutti_engine::memory::bus::LocalBus;
+use tutti_engine::ports::bus::{Bus, Call};
+use tutti_engine::ports::knowledge::KnowledgeBase;
+use tutti_engine::ports::queue::Queue;
+use tutti_engine::ports::store::Store;
+use tutti_stores::knowledge::SqliteKnowledge;
+use tutti_stores::postgres::{PostgresOptions, PostgresStore};
+use tutti_stores::sqlite::SqliteStore;
+use tutti_stores::vault::SqliteVault;
+
+/// The parts that keep and carry.
+pub struct Backends {
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// Words between processes.
+    pub bus: Arc<dyn Bus>,
+    /// Offers between processes.
+    pub queue: Option<Arc<dyn Queue>>,
+    /// Secrets of runs.
+    pub vault: Arc<dyn Vault>,
+    /// Articles of tickets.
+    pub articles: Arc<dyn KnowledgeBase>,
+    close: Box<dyn FnOnce() + Send>,
+}
+
+impl Backends {
+    /// Opens what the settings name.
+    ///
+    /// # Errors
+    /// One line for people.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        match settings.backends.postgres() {
+            Some(dsn) => Self::shared(settings, dsn).await,
+            None => Self::alone(&settings.data.dir),
+        }
+    }
+
+    fn alone(dir: &Path) -> anyhow::Result<Self> {
+        let store = Arc::new(SqliteStore::open(dir)?);
+        Ok(Self {
+            store: store.clone(),
+            bus: Arc::new(LocalBus::new()),
+            queue: None,
+            vault: Arc::new(SqliteVault::open(dir).map_err(anyhow::Error::msg)?),
+            articles: Arc::new(SqliteKnowledge::open(dir).map_err(anyhow::Error::msg)?),
+            close: Box::new(move || store.close()),
+        })
+    }
+
+    async fn shared(settings: &Settings, dsn: String) -> anyhow::Result<Self> {
+        let backends = &settings.backends;
+        let options = PostgresOptions {
+            dsn,
+            schema: backends.schema.clone(),
+            name: format!("tutti {} {}", settings.role.as_str(), std::process::id()),
+            lease: backends.lease,
+            readers: backends.readers,
+        };
+        let store = Arc::new(PostgresStore::open(&options).await?);
+        let key = backends.vault_key.as_ref().map(|key| key.expose_secret());
+        Ok(Self {
+            store: store.clone(),
+            bus: Arc::new(LocalBus::new()),
+            queue: None,
+            vault: Arc::new(store.vault(key, &settings.data.dir).map_err(anyhow::Error::msg)?),
+            articles: Arc::new(store.articles()),
+            close: Box::new(move || store.close()),
+        })
+    }
+
+    /// Whether this process works runs.
+    #[must_use]
+    pub fn works(role: Role) -> bool {
+        role != Role::Api
+    }
+
+    /// Waits until the last commit is on disk, and tells others that what was open here is theirs.
+    pub async fn close(self) {
+        let Self { bus, close, .. } = self;
+        let _ = tokio::task::spawn_blocking(close).await;
+        bus.call(Call::Look);
+    }
+}
