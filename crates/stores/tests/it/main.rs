@@ -4,6 +4,7 @@
 mod postgres;
 mod rabbitmq;
 mod records;
+mod redis;
 mod sqlite;
 
 use std::time::Duration;
