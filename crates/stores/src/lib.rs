@@ -2,6 +2,7 @@
 //!
 //! Must not know: anything of ours but the engine. The SQL, broker and cache crates live here and nowhere else.
 
+pub mod cache;
 pub mod hub;
 pub mod knowledge;
 mod link;
