@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio::sync::Mutex;
+use tutti_engine::ports::queue::Condition;
 use tutti_engine::run::{Status, Time};
 
 const PROBE_EVERY_MS: i64 = 1_000;
@@ -43,30 +44,56 @@ struct Probed {
     at: Time,
     is_writable: bool,
     store: Value,
+    oldest_waiting_ms: Option<i64>,
+}
+
+fn part(condition: &Condition, name: Option<&str>) -> Value {
+    let mut part = match condition {
+        Condition::Up => json!({"status": "healthy"}),
+        Condition::Down(why) => json!({"status": "down", "reason": why}),
+    };
+    if let Some(name) = name {
+        part["name"] = name.into();
+    }
+    part
 }
 
 impl App {
     /// The state of everything; callers without a role get the first three fields.
     pub async fn health(&self, caller: &Caller) -> Health {
         let probed = self.probe().await;
-        let engine = self.engine().health();
-        let status = match (probed.is_writable, engine.is_draining) {
+        let (engine, beside) = (self.engine().health(), self.engine().beside());
+        // Without words or offers between processes everything goes on, later.
+        let is_slow = beside.bus != Condition::Up
+            || beside.queue.as_ref().is_some_and(|(_, queue)| *queue != Condition::Up)
+            || !beside.is_owner;
+        let status = match (probed.is_writable, engine.is_draining || is_slow) {
             (false, _) => "unhealthy",
             (true, true) => "degraded",
             (true, false) => "healthy",
         };
         let is_known = caller.roles.hold(Role::Viewer);
         let parts = is_known.then(|| {
-            json!({
+            let mut parts = json!({
                 "store": probed.store,
                 "engine": {
                     "status": if engine.is_draining { "stopping" } else { "healthy" },
                     "live_runs": engine.live_runs,
-                    "backlog_runs": engine.backlog_runs
+                    "backlog_runs": engine.backlog_runs,
+                    "oldest_waiting_seconds": probed.oldest_waiting_ms.map(|ms| ms as f64 / 1_000.0)
                 },
                 // Services that failed several times in a row and are left alone for a moment.
                 "services": {"resting": tutti_agents::breaker::resting()}
-            })
+            });
+            if beside.is_shared {
+                parts["engine"]["lease"] = if beside.is_owner { "held" } else { "lost" }.into();
+                parts["bus"] = part(&beside.bus, None);
+                parts["queue"] = match &beside.queue {
+                    Some((name, condition)) => part(condition, Some(name)),
+                    None => json!("the store"),
+                };
+            }
+            parts
         });
         let configuration = is_known.then(|| self.inner.options.configuration.clone());
         Health { status, version: self.version(), timestamp: Stamp(self.engine().now()), parts, configuration }
@@ -83,13 +110,15 @@ impl App {
         if let Some(probed) = last.as_ref().filter(|p| now.0 - p.at.0 < PROBE_EVERY_MS) {
             return probed.clone();
         }
-        let store = self.engine().store();
-        let probed = match store.probe().await {
+        let store_now = self.engine().store();
+        let probed = match store_now.probe().await {
             Ok(()) => {
-                let stats = store.stats().await.unwrap_or_default();
+                let stats = store_now.stats().await.unwrap_or_default();
                 let runs: BTreeMap<_, _> = Status::ALL.iter().map(|s| s.as_str()).zip(stats.runs).collect();
                 let store = json!({"status": "healthy", "name": stats.name, "schema": stats.schema, "bytes": stats.bytes, "runs": runs});
-                Probed { at: now, is_writable: true, store }
+                let oldest = store_now.oldest_runnable(now).await.unwrap_or_default();
+                let oldest_waiting_ms = oldest.map(|born| (now.0 - born.0).max(0));
+                Probed { at: now, is_writable: true, store, oldest_waiting_ms }
             }
             Err(error) => {
                 tracing::error!(%error, "the store does not pass its probe: {error}");
@@ -97,6 +126,7 @@ impl App {
                     at: now,
                     is_writable: false,
                     store: json!({"status": "unhealthy", "reason": error.to_string()}),
+                    oldest_waiting_ms: None,
                 }
             }
         };

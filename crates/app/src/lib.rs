@@ -9,6 +9,7 @@ pub mod articles;
 pub mod budgets;
 pub mod caller;
 mod cursor;
+pub mod db;
 pub mod events;
 pub mod failure;
 pub mod health;

@@ -6,6 +6,7 @@ mod view;
 
 pub use list::{ListRuns, Page, read_status};
 pub use tell::Signalled;
+pub(crate) use tell::read_optional;
 pub use view::{ErrorView, JournalItem, OwnerView, Run};
 
 use crate::caller::Caller;

@@ -26,3 +26,4 @@ pub use options::{Options, Retention};
 pub use read::{Entry, Events};
 pub use recall::{Recall, RecallFn};
 pub use sessions::Context;
+pub use share::Beside;

@@ -34,6 +34,8 @@ pub struct ServerOptions {
     pub key: Option<SecretString>,
     /// Origins (`https://studio.example`) whose pages may call it (`CORS_ORIGINS`).
     pub origins: Vec<String>,
+    /// Whether only health and metrics are answered: this process works runs, others accept them.
+    pub is_worker: bool,
     /// Most bytes of a request's body.
     pub body_bytes_max: usize,
     /// How long a request's head, and its body, may take to arrive.
@@ -51,6 +53,7 @@ impl Default for ServerOptions {
             is_open: false,
             key: None,
             origins: Vec::new(),
+            is_worker: false,
             body_bytes_max: 1024 * 1024,
             read_timeout: Duration::from_secs(30),
             connections_max: 10_000,

@@ -3,7 +3,7 @@
 use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
-use crate::routes::{about, approvals, articles, budgets, health, orchestrate, runs, sessions, tasks, tickets};
+use crate::routes::{about, approvals, articles, budgets, db, health, orchestrate, runs, sessions, tasks, tickets};
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -65,6 +65,7 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/api/tickets/{id}/events" Viewer   tickets::EVENTS          => tickets::events),
         route!(GET  "/v1/approvals"            Viewer   approvals::LIST          => approvals::list),
         route!(GET  "/v1/budgets"              Viewer   budgets::LIST            => budgets::list),
+        route!(GET  "/v1/db/status"            Admin    db::STATUS               => db::status),
         route!(GET  "/v1/workflows"            Viewer   runs::WORKFLOWS          => runs::workflows),
         route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
         route!(GET  "/v1/runs/{id}"            Viewer   runs::GET                => runs::get),
@@ -84,6 +85,7 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/tasks"                   Payer    tasks::CREATE            => tasks::create),
         route!(POST "/tasks/{id}/payments/{source}" Payer tasks::SETTLE          => tasks::settle),
         // People who set it up
+        route!(POST "/v1/db/prune"             Admin    db::PRUNE                => db::prune),
         route!(PUT  "/api/articles"            Admin    articles::PUT            => articles::put),
         route!(DELETE "/api/articles/{id}"     Admin    articles::DELETE         => articles::delete),
     ]
@@ -101,9 +103,10 @@ pub(crate) fn role(method: &Method, path: &str) -> Option<Role> {
 pub fn router(app: App, options: ServerOptions) -> Router {
     let table = routes();
     let openapi = openapi::document(&app, &table).to_string().into();
+    let options_are_of_worker = options.is_worker;
     let shared = Shared(Arc::new(Inner { app, options, openapi }));
     let mut router = Router::new();
-    for route in table {
+    for route in table.into_iter().filter(|route| !options_are_of_worker || is_for_worker(route)) {
         router = router.route(route.path, route.handler);
     }
     router
@@ -111,6 +114,11 @@ pub fn router(app: App, options: ServerOptions) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
+}
+
+/// What a process that only works runs still answers.
+fn is_for_worker(route: &Route) -> bool {
+    route.path.starts_with("/health") || route.path == "/metrics"
 }
 
 async fn not_found(method: Method, uri: Uri) -> Failed {

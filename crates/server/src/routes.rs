@@ -5,6 +5,7 @@ pub mod about;
 pub mod approvals;
 pub mod articles;
 pub mod budgets;
+pub mod db;
 pub mod health;
 pub mod orchestrate;
 pub mod runs;

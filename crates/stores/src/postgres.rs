@@ -287,11 +287,12 @@ impl Store for PostgresStore {
             runs
         });
         let size = self.read(read::SIZE, vec![], first(|r| (r.get::<_, i64>(0), r.get::<_, String>(1))));
+        let oldest = self.read(read::OLDEST, vec![], first(|r| RunId(r.get(0)).born()));
         Box::pin(async move {
             let (bytes, version) = size.await?.unwrap_or_default();
             let runs = counts.await?;
-            let name = format!("PostgreSQL {version}");
-            Ok(StoreStats { name, schema: migrate::VERSION, bytes: bytes.cast_unsigned(), runs })
+            let (name, oldest) = (format!("PostgreSQL {version}"), oldest.await?);
+            Ok(StoreStats { name, schema: migrate::VERSION, bytes: bytes.cast_unsigned(), runs, oldest })
         })
     }
 

@@ -4,6 +4,7 @@ pub mod approvals;
 pub mod catalog;
 pub mod completions;
 pub mod config;
+pub mod db;
 pub mod demo;
 pub mod health;
 pub mod key;
@@ -81,6 +82,10 @@ pub enum Command {
     Key(key::Key),
     /// Show the effective configuration and where each value comes from
     Config(config::Args),
+    /// Show which store a server has, its size, and its oldest run
+    Db(db::Status),
+    /// Remove ended runs that retention no longer keeps
+    Prune(db::Prune),
     /// Ask a server how it is
     Health(health::Args),
     /// Print a completion script for a shell

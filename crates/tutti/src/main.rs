@@ -51,6 +51,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Simulate(args) => commands::simulate::run(&args).await,
             Command::Key(Key::Show(args)) => commands::key::run(&args, &loaded),
             Command::Config(args) => commands::config::run(&args, &loaded),
+            Command::Db(args) => commands::db::status(&args, &loaded).await,
+            Command::Prune(args) => commands::db::prune(&args, &loaded).await,
             Command::Health(args) => commands::health::run(&args, &loaded).await,
             Command::Completions(args) => commands::completions::run(&args),
             Command::Man(args) => commands::man::run(&args),

@@ -7,6 +7,7 @@ use crate::config::calls::Calls;
 use crate::config::data::Data;
 use crate::config::model::Model;
 use crate::key;
+use crate::role::Role;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use secrecy::SecretString;
@@ -89,6 +90,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let options = ServerOptions {
         hosts: settings.guard.hosts.clone(),
         is_open,
+        is_worker: settings.role == Role::Worker,
         key: key.clone(),
         origins: settings.listen.cors_origins.clone(),
         ..ServerOptions::default()

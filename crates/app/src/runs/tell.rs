@@ -140,7 +140,7 @@ impl App {
 }
 
 /// Reads a body that may be absent.
-fn read_optional<T>(body: &Value, errors: &Errors, read: impl FnOnce(&Form<'_>) -> Option<T>) -> Option<T> {
+pub(crate) fn read_optional<T>(body: &Value, errors: &Errors, read: impl FnOnce(&Form<'_>) -> Option<T>) -> Option<T> {
     if body.is_null() { None } else { Form::body(body, errors).as_ref().and_then(read) }
 }
 

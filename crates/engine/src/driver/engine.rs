@@ -3,7 +3,7 @@
 use crate::account::Overdrawn;
 use crate::driver::calls::Calls;
 use crate::driver::numbers::Numbers;
-use crate::driver::options::Options;
+use crate::driver::options::{Options, Retention};
 use crate::driver::read::{Entry, Events, complete, entries};
 use crate::driver::recall::{commit, failure};
 use crate::driver::retention;
@@ -457,6 +457,12 @@ impl Engine {
     /// The store did not do it.
     pub async fn prune(&self, dry_run: bool) -> Result<u64, StoreError> {
         retention::prune(&self.inner.ports, self.inner.options.retention, dry_run).await
+    }
+
+    /// What ended runs are kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        self.inner.options.retention
     }
 
     /// The store, for questions that need no worker.

@@ -1,9 +1,10 @@
 //! One process among several: hears what others call, takes offers, and lets go of everything when its lease is lost.
 
-use crate::driver::engine::Ports;
+use crate::driver::engine::{Engine, Ports};
 use crate::driver::scheduler::Offers;
 use crate::driver::thread::{Gauge, Mailbox, Word};
 use crate::ports::bus::Call;
+use crate::ports::queue::Condition;
 use crate::run::RunNo;
 use crate::shard::wire::Input;
 use std::sync::Arc;
@@ -15,6 +16,34 @@ use tokio::task::AbortHandle;
 const OFFERS_MAX: usize = 256;
 /// A store that cannot be joined now is tried again after this.
 const AGAIN: Duration = Duration::from_millis(250);
+
+/// What stands beside the store, and how it is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// Whether other processes share the store.
+    pub is_shared: bool,
+    /// Whether what this process holds is its own.
+    pub is_owner: bool,
+    /// Words between processes.
+    pub bus: Condition,
+    /// Offers between processes, where there is a queue: what it is, and how it does.
+    pub queue: Option<(String, Condition)>,
+}
+
+impl Engine {
+    /// What stands beside the store, and how it is doing.
+    #[must_use]
+    pub fn beside(&self) -> Beside {
+        let ports = &self.inner.ports;
+        let share = ports.store.share();
+        Beside {
+            is_shared: share.is_some(),
+            is_owner: share.is_none_or(|share| share.is_owner()),
+            bus: ports.bus.condition(),
+            queue: ports.queue.as_ref().map(|queue| (queue.name(), queue.condition())),
+        }
+    }
+}
 
 type Shards = Vec<(Mailbox, Arc<Gauge>)>;
 

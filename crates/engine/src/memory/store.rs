@@ -486,7 +486,8 @@ impl Store for MemoryStore {
             for row in d.runs.values() {
                 runs[usize::from(row.status.code())] += 1;
             }
-            Ok(StoreStats { name: "memory".into(), schema: 1, bytes: 0, runs })
+            let oldest = d.runs.values().map(|r| r.id.born()).min();
+            Ok(StoreStats { name: "memory".into(), schema: 1, bytes: 0, runs, oldest })
         })
     }
 

@@ -353,6 +353,8 @@ pub struct StoreStats {
     pub bytes: u64,
     /// Runs by status, indexed by [`Status::code`].
     pub runs: [u64; 8],
+    /// When the oldest run was born that is kept.
+    pub oldest: Option<Time>,
 }
 
 /// A read in progress.

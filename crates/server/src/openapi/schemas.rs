@@ -223,7 +223,14 @@ fn tasks() -> Value {
             "account": {"type": "string"}, "limits": {"type": "object"}, "held": {"type": "object"},
             "spent": {"type": "object"}, "left": {"type": "object"}}},
         "BudgetPage": paged("Budget"),
-        "ArticlePage": paged("Article")
+        "ArticlePage": paged("Article"),
+        "PruneRequest": {"type": "object", "additionalProperties": false, "properties": {
+            "dry_run": {"type": "boolean", "default": false, "description": "Only count."}}},
+        "Pruned": {"type": "object", "required": ["runs", "dry_run"], "properties": {
+            "runs": {"type": "integer"}, "dry_run": {"type": "boolean"}}},
+        "DbStatus": {"type": "object", "required": ["store", "schema", "bytes", "runs", "retention"], "properties": {
+            "store": {"type": "string"}, "schema": {"type": "integer"}, "bytes": {"type": "integer"},
+            "runs": {"type": "object"}, "oldest_run_at": {}, "oldest_waiting_seconds": {}, "retention": {"type": "object"}}}
     })
 }
 

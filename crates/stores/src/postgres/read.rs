@@ -46,6 +46,8 @@ pub(super) const BORN_WITH: &str =
     "SELECT once.run, runs.id, once.body FROM once JOIN runs USING (run) WHERE scope = $1";
 /// Counts what is open exactly; the completed are all others.
 pub(super) const COUNTS: &str = "SELECT status, count(*) FROM runs GROUP BY status";
+/// Ids rise with time.
+pub(super) const OLDEST: &str = "SELECT id FROM runs ORDER BY id LIMIT 1";
 pub(super) const SIZE: &str = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint, current_setting('server_version')
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'S')";
 

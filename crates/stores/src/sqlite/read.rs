@@ -252,12 +252,15 @@ pub(super) fn counts(db: &Connection) -> Result<[u64; 8]> {
 pub(super) fn stats(db: &Connection) -> Result<StoreStats> {
     let bytes: i64 =
         db.query_row("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()", [], |r| r.get(0))?;
+    let oldest = "SELECT id FROM runs ORDER BY run LIMIT 1";
+    let oldest = db.prepare_cached(oldest)?.query_row([], |r| Ok(RunId(r.get(0)?).born())).optional()?;
     let schema = db.query_row("PRAGMA user_version", [], |r| r.get(0))?;
     Ok(StoreStats {
         name: format!("SQLite {}", rusqlite::version()),
         schema,
         bytes: bytes.cast_unsigned(),
         runs: counts(db)?,
+        oldest,
     })
 }
 

@@ -132,19 +132,12 @@ fn broken_files_name_the_place_and_never_quote_it() {
 
 #[test]
 fn what_this_version_lacks_stops_the_start() {
-    let tutti = Tutti::new()
-        .env("POSTGRES_HOST", "db")
-        .env("REDIS_URL", "redis://:pw@cache")
-        .env("RABBITMQ_HOST", "mq")
-        .env("REQUIRE_AUTH", "true")
-        .env("AUTH_ENABLED", "0");
+    let tutti = Tutti::new().env("RABBITMQ_HOST", "mq").env("REQUIRE_AUTH", "true").env("AUTH_ENABLED", "0");
     assert_eq!(
         stops(&tutti),
         [
-            "POSTGRES_HOST: set (environment), but this version has no PostgreSQL store yet and would keep everything in SQLite; unset it to start",
-            "REDIS_URL: set (environment), but this version has no Redis cache yet and would not use it; unset it to start",
-            "RABBITMQ_HOST: set (environment), but this version has no RabbitMQ queue yet and would not use it; unset it to start",
             "REQUIRE_AUTH: set (environment), but this version has no login yet and would let everybody in; unset it to start",
+            "RABBITMQ_HOST: set, but several processes need a store that they share; set POSTGRES_DSN or POSTGRES_HOST too",
         ]
     );
     let lines = stops(&Tutti::new().env("LLM_BASE_URL", "http://localhost:11434/v1"));
@@ -158,14 +151,14 @@ fn what_this_version_lacks_stops_the_start() {
 fn names_of_later_versions_are_taken_with_a_note() {
     let tutti = Tutti::new()
         .env("JIRA_BASE_URL", "http://localhost:9/")
-        .env("POSTGRES_PORT", "5432")
+        .env("METRICS_TOKEN", "x")
         .env("AUTH_ENABLED", "false")
         .file(".env", "LLM_TIMOUT=5\nSOMETHING_ELSE=1\n");
     let done = tutti.run(&["config"]);
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(
         done.err,
-        "tutti: note: set, but not used by this version: POSTGRES_PORT, JIRA_BASE_URL\n\
+        "tutti: note: set, but not used by this version: METRICS_TOKEN, JIRA_BASE_URL\n\
          tutti: note: .env: LLM_TIMOUT is not known; did you mean LLM_TIMEOUT?\n"
     );
 }

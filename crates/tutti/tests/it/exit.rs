@@ -9,7 +9,7 @@ fn wrong_usage_is_two_and_one_line() {
         (&["srve"][..], "unrecognized subcommand 'srve'; tip: a similar subcommand exists: 'serve'"),
         (&["run"], "the following required arguments were not provided: <WORKFLOW|FILE>"),
         (&["runs", "list", "--limit", "0"], "invalid value '0'"),
-        (&["serve", "--role", "api"], "--role api needs a store that several machines share"),
+        (&["serve", "--role", "api"], "--role api needs a store that several processes share"),
         (&["serve", "--role", "boss"], "invalid value 'boss'"),
         (&["completions", "tcsh"], "invalid value 'tcsh'"),
         (&["run", "team.yaml"], "team.yaml: cannot be read"),
