@@ -120,8 +120,7 @@ async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Protected mode: a key where other machines can call, and where one is set: then a proxy of this machine needs it, too. The
-/// data directory is ours by now, so nobody else makes one there.
+/// Protected mode: a key where other machines can call, and where one is set: then a proxy of this machine needs it, too.
 fn admin_key(settings: &Settings, is_open: bool) -> anyhow::Result<Option<SecretString>> {
     match &settings.guard.admin_key {
         _ if settings.is_unprotected => Ok(None),
