@@ -293,10 +293,10 @@ impl Scheduler {
 
     fn tell_room(&mut self) {
         let Some(queue) = &self.ports.queue else { return };
-        let room = Some(self.room());
-        if self.room_told != room {
-            self.room_told = room;
-            queue.room(room.unwrap_or_default());
+        let room = self.room();
+        if self.room_told != Some(room) {
+            self.room_told = Some(room);
+            queue.room(room);
         }
     }
 
