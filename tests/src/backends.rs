@@ -1,7 +1,10 @@
 //! Real PostgreSQL, Redis and RabbitMQ for tests: started on free loopback ports in directories of their own, stopped with their
 //! owners, by process id. Where a machine has none, tests skip aloud.
 
+pub mod amqp;
 pub mod postgres;
+pub mod rabbitmq;
+pub mod redis;
 
 use crate::process::Process;
 use std::net::TcpListener;

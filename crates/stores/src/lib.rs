@@ -3,7 +3,9 @@
 //! Must not know: anything of ours but the engine. The SQL, broker and cache crates live here and nowhere else.
 
 pub mod knowledge;
+mod link;
 pub mod postgres;
+pub mod rabbitmq;
 pub mod records;
 pub mod sqlite;
 pub mod vault;

@@ -16,32 +16,10 @@ mod transitions;
 mod trial;
 
 use crate::ports::store::Store;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 /// One promise of the port.
-#[derive(Debug, Clone, Copy)]
-pub struct Case {
-    /// Which part of the port.
-    pub topic: &'static str,
-    /// The promise, as a sentence with underscores.
-    pub name: &'static str,
-    run: fn(Arc<dyn Store>) -> BoxFuture<'static, ()>,
-}
-
-impl Case {
-    /// Runs the case on an empty store.
-    ///
-    /// # Errors
-    /// Says which promise was broken and how.
-    pub async fn run(&self, store: Arc<dyn Store>) -> Result<(), String> {
-        let outcome = AssertUnwindSafe((self.run)(store)).catch_unwind().await;
-        outcome.map_err(|panic| format!("{}/{}: {}", self.topic, self.name, message(panic.as_ref())))
-    }
-}
+pub type Case = super::Case<Arc<dyn Store>>;
 
 /// Every case, by topic.
 #[must_use]
@@ -87,11 +65,6 @@ pub type Place = Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>;
 pub async fn run_reopening(make: impl Fn() -> Place) {
     let (failed, count) = reopening::run(make).await;
     assert!(failed.is_empty(), "{} of {count} cases failed:\n{}", failed.len(), failed.join("\n"));
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }
 
 /// A topic's cases: async functions that take a [`trial::Trial`].

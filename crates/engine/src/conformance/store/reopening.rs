@@ -1,10 +1,11 @@
 //! What a receipt promised is there when the store is opened again, and the fences with it.
 
+use super::Place;
 use super::trial::{
     NOW, QUEUED, Trial, WAITING, after, birth, birth_with, claim, ended, id, item, once, put, rows, standing, taking,
     waiting_until,
 };
-use super::{Place, message};
+use crate::conformance::message;
 use crate::ports::store::{Append, Blob, Prune, Receipt, Refusal, Transition};
 use crate::run::{Owner, RunNo, Status, Time};
 use bytes::Bytes;

@@ -1,0 +1,274 @@
+//! Being offered: one consumer, whose prefetch follows the room there is.
+
+use crate::link::Backoff;
+use crate::rabbitmq::Shared;
+use crate::rabbitmq::broker::{Broker, speaks, word};
+use crate::rabbitmq::offers::{Held, Word};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{Acker, Consumer};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+use tutti_engine::ports::queue::Settled;
+use tutti_engine::run::RunNo;
+
+/// As it is called in the link's condition.
+pub(super) const PART: &str = "consume";
+/// A message that was given back before and is given back again waits so long. Else one that nobody can take would be handed to and
+/// fro without a pause.
+const AGAIN: Duration = Duration::from_millis(100);
+/// A consumer that is sent more than there is room for, though less than twice as much, is replaced after so long: what waits here
+/// could run elsewhere.
+const SHRINK: Duration = Duration::from_secs(1);
+
+/// Consumes while there is room, for as long as the queue is open.
+pub(super) async fn run(shared: Arc<Shared>, mut words: UnboundedReceiver<Word>) {
+    let mut backoff = Backoff::new();
+    let (mut may_be_mute, mut consumers) = (false, 0);
+    loop {
+        let attempt = async {
+            if may_be_mute {
+                speaks(&shared.options).await?;
+            }
+            Broker::connect(&shared.options, &shared.names, "consumer").await
+        };
+        let ended = match attempt.await {
+            Ok(broker) => {
+                may_be_mute = false;
+                shared.health.set(PART, Ok(()));
+                let mut session = Session::new(&shared, broker, consumers);
+                let ended = session.run(&mut words, &mut backoff).await;
+                consumers = session.number;
+                ended
+            }
+            Err(reason) => {
+                may_be_mute = true;
+                Err(reason)
+            }
+        };
+        shared.offers.forget();
+        let Err(reason) = ended else { return };
+        shared.health.set(PART, Err(reason));
+        tokio::select! {
+            () = shared.closed() => return,
+            () = tokio::time::sleep(backoff.pause()) => {}
+        }
+    }
+}
+
+/// One connection's life.
+struct Session<'a> {
+    shared: &'a Shared,
+    broker: Broker,
+    consumer: Option<Consumer>,
+    /// Which one it is, among all of this process.
+    number: u64,
+    prefetch: usize,
+    /// When a consumer that is sent too much is replaced.
+    shrink_at: Option<Instant>,
+    /// Given back, but not before then.
+    later: VecDeque<(Instant, Acker)>,
+}
+
+/// What happened next.
+enum Turn {
+    Settled(Word),
+    Delivered(Box<Delivery>),
+    /// The broker has ended the consumer: the queue is gone.
+    Cancelled,
+    Look,
+    Closed,
+}
+
+impl<'a> Session<'a> {
+    fn new(shared: &'a Shared, broker: Broker, number: u64) -> Self {
+        Self { shared, broker, consumer: None, number, prefetch: 0, shrink_at: None, later: VecDeque::new() }
+    }
+
+    /// Works until the queue is closed.
+    ///
+    /// # Errors
+    /// Why the connection is of no use any more.
+    async fn run(&mut self, words: &mut UnboundedReceiver<Word>, backoff: &mut Backoff) -> Result<(), String> {
+        loop {
+            // In this order: who gives something back and then makes room finds it in the queue.
+            let free = self.shared.offers.free();
+            self.settle(words, None).await?;
+            self.adjust(free).await?;
+            match self.turn(words).await? {
+                Turn::Settled(word) => self.settle(words, Some(word)).await?,
+                Turn::Delivered(delivery) => {
+                    backoff.reset();
+                    self.accept(*delivery).await?;
+                }
+                Turn::Cancelled => {
+                    tracing::warn!("{} was deleted; it is made again", self.shared.names.runs);
+                    self.consumer = None;
+                    self.broker.declare(&self.shared.names).await?;
+                }
+                Turn::Look => self.give_back_due().await?,
+                Turn::Closed => {
+                    self.leave(words).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn turn(&mut self, words: &mut UnboundedReceiver<Word>) -> Result<Turn, String> {
+        let due = [self.shrink_at, self.later.front().map(|(at, _)| *at)].into_iter().flatten().min();
+        let turn = tokio::select! {
+            biased;
+            () = self.shared.closed() => Turn::Closed,
+            Some(word) = words.recv() => Turn::Settled(word),
+            () = self.shared.offers.turned() => Turn::Look,
+            item = following(&mut self.consumer) => match item {
+                Some(delivery) => Turn::Delivered(Box::new(delivery.map_err(|e| e.to_string())?)),
+                None => Turn::Cancelled,
+            },
+            () = until(due) => Turn::Look,
+            reason = self.broker.lost() => return Err(reason),
+        };
+        Ok(turn)
+    }
+
+    /// A consumer for as much as there is room. Its prefetch counts what is out and what waits here, so the broker itself holds to
+    /// it. A new consumer costs three words, so small changes keep the old one: it is never sent twice as much as there is room for.
+    async fn adjust(&mut self, free: usize) -> Result<(), String> {
+        let free = free.min(usize::from(u16::MAX));
+        let fitting = free.saturating_sub(self.shared.offers.beside(self.number));
+        let has_consumer = self.consumer.is_some();
+        let fits = match (has_consumer, fitting) {
+            (false, 0) => true,
+            (false, _) | (true, 0) => false,
+            (true, fitting) => fitting < self.prefetch * 2 && self.prefetch < fitting * 2,
+        };
+        let now = Instant::now();
+        if !has_consumer || self.prefetch <= fitting {
+            self.shrink_at = None;
+        } else {
+            self.shrink_at.get_or_insert(now + SHRINK);
+        }
+        if fits && self.shrink_at.is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        self.cancel().await?;
+        // A new one counts for itself: what the old one brought and is still here or out is beside it.
+        self.number += 1;
+        match free.saturating_sub(self.shared.offers.beside(self.number)) {
+            0 => Ok(()),
+            prefetch => self.consume(prefetch).await,
+        }
+    }
+
+    async fn consume(&mut self, prefetch: usize) -> Result<(), String> {
+        let count = u16::try_from(prefetch).unwrap_or(u16::MAX);
+        let channel = &self.broker.channel;
+        word("setting the prefetch", channel.basic_qos(count, BasicQosOptions { global: false })).await?;
+        let queue = self.shared.names.runs.as_str();
+        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+        // A queue that was deleted while nobody consumed ends the channel; then all begins anew, with declaring.
+        let consumed = channel.basic_consume(queue.into(), "".into(), options, arguments);
+        (self.consumer, self.prefetch) = (Some(word("consuming", consumed).await?), prefetch);
+        Ok(())
+    }
+
+    /// Ends the consumer; what came and finds no room goes back.
+    async fn cancel(&mut self) -> Result<(), String> {
+        self.shrink_at = None;
+        if let Some(mut consumer) = self.consumer.take() {
+            let cancelled = self.broker.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+            word("cancelling", cancelled).await?;
+            // What was on its way; the library ends the stream behind it.
+            while let Some(delivery) = word("the last messages", async { consumer.next().await.transpose() }).await? {
+                self.accept(delivery).await?;
+            }
+        }
+        let surplus = self.shared.offers.surplus().into_iter().map(|held| held.acker);
+        give_back(surplus.collect()).await
+    }
+
+    async fn accept(&self, delivery: Delivery) -> Result<(), String> {
+        let text = std::str::from_utf8(&delivery.data).ok();
+        let Some(run) = text.and_then(|text| text.parse().ok()).filter(|run| *run > 0) else {
+            let names = &self.shared.names;
+            tracing::warn!("a message in {} names no run; it is kept in {} to be looked at", names.runs, names.dead);
+            let options = BasicRejectOptions { requeue: false };
+            return word("rejecting", delivery.acker.reject(options)).await.map(|_| ());
+        };
+        let priority = delivery.properties.priority().unwrap_or(0).min(9);
+        let held = Held { acker: delivery.acker, consumer: self.number, is_again: delivery.redelivered };
+        self.shared.offers.push(RunNo(run), priority, held);
+        Ok(())
+    }
+
+    /// Tells the broker what became of what was offered.
+    async fn settle(&mut self, words: &mut UnboundedReceiver<Word>, first: Option<Word>) -> Result<(), String> {
+        let (mut done, mut back) = (Vec::new(), Vec::new());
+        let mut next = first.or_else(|| words.try_recv().ok());
+        while let Some((held, how)) = next {
+            match how {
+                Settled::Done => done.push(held.acker),
+                Settled::Back if held.is_again => self.later.push_back((Instant::now() + AGAIN, held.acker)),
+                Settled::Back => back.push(held.acker),
+            }
+            next = words.try_recv().ok();
+        }
+        if done.is_empty() && back.is_empty() {
+            return Ok(());
+        }
+        // One of an older connection answers `false`: the broker has it again already.
+        let acks = join_all(done.iter().map(|acker| acker.ack(BasicAckOptions::default())));
+        word("acknowledging", async { acks.await.into_iter().collect::<lapin::Result<Vec<bool>>>() }).await?;
+        give_back(back).await
+    }
+
+    async fn give_back_due(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        while self.later.front().is_some_and(|(at, _)| *at <= now) {
+            due.extend(self.later.pop_front().map(|(_, acker)| acker));
+        }
+        give_back(due).await
+    }
+
+    /// Says goodbye. What is still out goes back with the connection.
+    async fn leave(&mut self, words: &mut UnboundedReceiver<Word>) {
+        let said = async {
+            self.settle(words, None).await?;
+            self.cancel().await
+        };
+        if let Err(reason) = said.await {
+            tracing::debug!("RabbitMQ was not told of our leaving: {reason}");
+        }
+        self.broker.close().await;
+    }
+}
+
+async fn following(consumer: &mut Option<Consumer>) -> Option<lapin::Result<Delivery>> {
+    match consumer {
+        Some(consumer) => consumer.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn give_back(ackers: Vec<Acker>) -> Result<(), String> {
+    let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+    let said = join_all(ackers.iter().map(|acker| acker.nack(options)));
+    word("giving back", async { said.await.into_iter().collect::<lapin::Result<Vec<bool>>>() }).await.map(|_| ())
+}

@@ -1,0 +1,176 @@
+//! RabbitMQ: the queue's suite on a real node, and what brokers do to those who trust them.
+
+use crate::until;
+use std::sync::Arc;
+use std::time::Duration;
+use tutti_engine::conformance::queue;
+use tutti_engine::ports::queue::{Condition, Offered, Queue};
+use tutti_engine::run::RunNo;
+use tutti_stores::rabbitmq::{RabbitOptions, RabbitQueue};
+use tutti_tests::backends::rabbitmq::RabbitMq;
+use tutti_tests::backends::skip;
+use tutti_tests::in_time;
+
+fn open(server: &RabbitMq, prefix: &str) -> RabbitQueue {
+    RabbitQueue::start(RabbitOptions { port: server.port(), prefix: prefix.into(), ..RabbitOptions::default() })
+}
+
+async fn up(queue: &impl Queue) {
+    until("RabbitMQ to be there", || queue.condition() == Condition::Up).await;
+}
+
+async fn down(queue: &impl Queue) {
+    until("RabbitMQ to be away", || queue.condition() != Condition::Up).await;
+}
+
+/// The next `count` offers, settled.
+async fn done(queue: &impl Queue, count: usize) -> Vec<i64> {
+    let mut runs = Vec::new();
+    while runs.len() < count {
+        for offer in in_time("an offer", queue.next(count - runs.len())).await {
+            runs.push(offer.run.0);
+            offer.done();
+        }
+    }
+    runs.sort_unstable();
+    runs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_keeps_the_contract() {
+    let Some(server) = RabbitMq::shared().await else { return skip("RabbitMQ") };
+    let mut failed = Vec::new();
+    for case in queue::cases() {
+        let prefix = server.prefix();
+        let pair: queue::Pair = [Arc::new(open(&server, &prefix)), Arc::new(open(&server, &prefix))];
+        let ran = tokio::time::timeout(Duration::from_secs(30), case.run(pair)).await;
+        failed.extend(ran.unwrap_or_else(|_| Err(format!("{}: did not end", case.name))).err());
+    }
+    assert!(failed.is_empty(), "{} cases failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_names_no_run_is_kept_aside() {
+    let Some(server) = RabbitMq::shared().await else { return skip("RabbitMQ") };
+    let prefix = server.prefix();
+    let queue = open(&server, &prefix);
+    up(&queue).await;
+    let mut hand = server.amqp().await;
+    let runs = format!("{prefix}.runs");
+    for body in [&b"what"[..], b"", b"-1", b"0", b"1.5", b"99999999999999999999", b"\xff"] {
+        hand.publish(&runs, body).await.unwrap();
+    }
+    queue.offer(RunNo(3), 0);
+    queue.room(5);
+    assert_eq!(done(&queue, 1).await, [3]);
+    queue.close().await;
+    assert_eq!(hand.count(&format!("{prefix}.dead")).await.unwrap(), 7);
+    assert_eq!(hand.count(&runs).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offers_outlive_a_broker_that_is_killed() {
+    let Some(server) = RabbitMq::start().await else { return skip("RabbitMQ") };
+    let (a, b) = (open(&server, "cut"), open(&server, "cut"));
+    up(&a).await;
+    up(&b).await;
+    // Confirmed, hence on its disk.
+    let mut hand = server.amqp().await;
+    (1..=5).for_each(|run| a.offer(RunNo(run), 4));
+    b.room(3);
+    let held = in_time("an offer", b.next(1)).await;
+    assert_eq!(held.len(), 1);
+    b.room(0);
+    loop {
+        if hand.count("cut.runs").await.unwrap() == 4 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    server.cut();
+    down(&a).await;
+    down(&b).await;
+    // Waits for its return.
+    a.offer(RunNo(6), 4);
+    server.up().await;
+    up(&a).await;
+    up(&b).await;
+    // The broker does not know that it was settled: it comes again, and the store says that it is over.
+    held.into_iter().for_each(Offered::done);
+    b.room(9);
+    assert_eq!(done(&b, 6).await, [1, 2, 3, 4, 5, 6]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_comes_later_is_found() {
+    let Some(server) = RabbitMq::start().await else { return skip("RabbitMQ") };
+    server.cut();
+    let queue = open(&server, "late");
+    queue.room(5);
+    (1..=3).for_each(|run| queue.offer(RunNo(run), 4));
+    until(
+        "the failure to be known",
+        || matches!(queue.condition(), Condition::Down(why) if !why.contains("not connected yet")),
+    )
+    .await;
+    server.up().await;
+    assert_eq!(done(&queue, 3).await, [1, 2, 3]);
+    assert_eq!(queue.condition(), Condition::Up);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_deleted_under_us_is_made_again() {
+    let Some(server) = RabbitMq::shared().await else { return skip("RabbitMQ") };
+    let prefix = server.prefix();
+    let (a, b) = (open(&server, &prefix), open(&server, &prefix));
+    up(&a).await;
+    // While somebody consumes.
+    b.room(2);
+    a.offer(RunNo(1), 4);
+    assert_eq!(done(&b, 1).await, [1]);
+    let runs = format!("{prefix}.runs");
+    for run in 2..=4 {
+        server.delete_queue(&runs).await;
+        a.offer(RunNo(run), 4);
+        assert_eq!(done(&b, 1).await, [run]);
+    }
+    // While nobody does.
+    b.room(0);
+    server.delete_queue(&runs).await;
+    a.offer(RunNo(5), 4);
+    b.room(2);
+    assert_eq!(done(&b, 1).await, [5]);
+    // What was out is settled without harm.
+    a.offer(RunNo(6), 4);
+    let held = in_time("an offer", b.next(1)).await;
+    server.delete_queue(&runs).await;
+    held.into_iter().for_each(Offered::done);
+    a.offer(RunNo(7), 4);
+    assert_eq!(done(&b, 1).await, [7]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_told_and_not_fatal() {
+    let Some(server) = RabbitMq::shared().await else { return skip("RabbitMQ") };
+    let options = RabbitOptions { port: server.port(), password: "wrong".into(), ..RabbitOptions::default() };
+    let queue = RabbitQueue::start(options);
+    queue.room(1);
+    queue.offer(RunNo(1), 0);
+    until("the refusal", || matches!(queue.condition(), Condition::Down(why) if why.contains("ACCESS_REFUSED") || why.contains("REFUSED")))
+        .await;
+    assert!(!format!("{:?}", RabbitOptions { password: "wrong".into(), ..RabbitOptions::default() }).contains("wrong"));
+    in_time("the end", queue.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_offers_pass() {
+    let Some(server) = RabbitMq::shared().await else { return skip("RabbitMQ") };
+    let prefix = server.prefix();
+    let (a, b) = (open(&server, &prefix), open(&server, &prefix));
+    b.room(200);
+    (1..=5_000).for_each(|run| a.offer(RunNo(run), u8::try_from(run % 10).unwrap()));
+    assert_eq!(done(&b, 5_000).await, (1..=5_000).collect::<Vec<i64>>());
+    a.close().await;
+    b.close().await;
+    assert_eq!(server.amqp().await.count(&format!("{prefix}.runs")).await.unwrap(), 0);
+}
