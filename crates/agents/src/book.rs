@@ -106,6 +106,21 @@ impl AgentBook {
         Self { policy, ..self }
     }
 
+    /// Whether an agent of a request may have this address.
+    ///
+    /// # Errors
+    /// In words; for a private or loopback address they name `EGRESS_ALLOW`.
+    pub fn admits(&self, endpoint: &str) -> Result<(), String> {
+        self.policy.registrable(endpoint)
+    }
+
+    /// The same book with more agents, which take the place of others of their names.
+    #[must_use]
+    pub fn with(mut self, agents: impl IntoIterator<Item = AgentDefinition>) -> Self {
+        self.ready.extend(agents.into_iter().map(|agent| (agent.name.clone(), agent)));
+        self
+    }
+
     /// Reads an agent that a request defines.
     #[must_use]
     pub fn read(&self, form: &Form<'_>) -> Option<AgentDefinition> {

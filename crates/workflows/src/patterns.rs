@@ -2,7 +2,6 @@
 
 mod aggregate;
 pub mod concurrent;
-pub mod condition;
 pub mod dynamic;
 mod examples;
 pub mod group_chat;
@@ -22,6 +21,7 @@ pub use request::{Checked, FinalAnswer, PatternInput, Shared, check_asked, read_
 
 use serde_json::Value;
 use tutti_agents::agent::AgentBook;
+pub use tutti_agents::condition;
 use tutti_agents::form::{Errors, FieldError, Form};
 use tutti_agents::team::Asking;
 use tutti_engine::Registry;
