@@ -123,7 +123,7 @@ pub fn opened() -> watch::Receiver<u64> {
 pub async fn offer(ctx: &Ctx, job: &Job, tries: u32, silence: Duration) -> Result<Done> {
     let mut last = None;
     for attempt in 1..=tries.max(1) {
-        ctx.label(LABEL, job.agent_id.clone());
+        ctx.label_while_open(LABEL, job.agent_id.clone());
         // The label is written with this step's intent, so it is found once the step has been taken.
         ctx.call(OPEN, Open { agent_id: job.agent_id.clone() }).await?;
         let Some(claim) = ctx.wait_for::<Claim>(CLAIM, None).await? else { continue };

@@ -58,6 +58,12 @@ impl App {
         })
     }
 
+    /// The JSON Schema of `brain_config`.
+    #[must_use]
+    pub fn brain_schema() -> Value {
+        tutti_agents::brain::Brain::schema()
+    }
+
     /// The JSON Schema of `on_busy`.
     #[must_use]
     pub fn on_busy_schema() -> Value {

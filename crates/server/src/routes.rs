@@ -7,6 +7,7 @@ pub mod articles;
 pub mod budgets;
 pub mod health;
 pub mod orchestrate;
+pub mod orchestrator;
 pub mod runs;
 pub mod sessions;
 pub mod tasks;

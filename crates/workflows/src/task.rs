@@ -25,6 +25,10 @@ pub const WAITS: &str = "waits";
 pub const SEATED: &str = "seated";
 /// The label with the agent that has it.
 pub const AGENT: &str = "task_agent";
+/// The label with the agent that it is for, where it is for one.
+pub const FOR: &str = "task_for";
+/// The label with its conversation.
+pub const SESSION: &str = "task_session";
 /// The signal that gives it to an agent.
 pub const SEAT: &str = "seat";
 
@@ -95,6 +99,8 @@ pub fn register(registry: Registry, asking: &Asking) -> Registry {
 }
 
 async fn run(ctx: Ctx, input: Input, asking: Asking) -> Result<Outcome> {
+    // It was born with this label; a task that ends before it got an agent must not be found by it any more.
+    ctx.label_while_open(STAGE, WAITS);
     ctx.call("enter", Enter {}).await?;
     let seat = ctx.wait_for::<Seat>(SEAT, None).await?;
     ctx.label(STAGE, SEATED);
