@@ -7,6 +7,7 @@ mod health;
 mod idempotency;
 mod models;
 mod orchestrate;
+mod registry;
 mod runs;
 mod services;
 mod sessions;

@@ -3,7 +3,7 @@
 
 use crate::caller::Caller;
 use crate::failure::Failure;
-use crate::registry::{read_name, signal_of, unknown};
+use crate::registry::{read_name, unknown};
 use crate::{App, Class, Stamp};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
@@ -16,7 +16,7 @@ use tutti_agents::model::Usage;
 use tutti_agents::registry::Protocol;
 use tutti_engine::driver::{Entry, Message, Sent};
 use tutti_engine::event::Kind;
-use tutti_engine::journal::body::{Queued, Signal};
+use tutti_engine::journal::body::{Inbox, Queued, Signal};
 use tutti_engine::ports::store::{Label, ListRuns, RunRow};
 use tutti_engine::run::{RunId, Time};
 
@@ -82,8 +82,21 @@ impl State {
             }
             Kind::StepStarted if entry.key.split('#').next() == Some(OPEN) => self.opened += 1,
             Kind::SignalReceived => {
-                self.claim = signal_of::<Claim>(entry, CLAIM).or(self.claim.take());
-                self.result = signal_of::<JobResult>(entry, RESULT).map(|result| result.claim).or(self.result);
+                if let Ok(signal) = serde_json::from_slice::<Signal>(&entry.body) {
+                    self.hear(&signal);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hear(&mut self, signal: &Signal) {
+        let payload = signal.payload.get();
+        match signal.name.as_str() {
+            CLAIM => self.claim = serde_json::from_str(payload).ok().or(self.claim.take()),
+            RESULT => {
+                let result: Option<JobResult> = serde_json::from_str(payload).ok();
+                self.result = result.map(|result| result.claim).or(self.result);
             }
             _ => {}
         }
@@ -199,10 +212,11 @@ impl App {
         let done = |is_repeated| {
             Ok((json!({"job_id": row.id.to_string(), "claim": result.claim, "status": "accepted"}), is_repeated))
         };
-        if state.result == Some(result.claim) {
+        let is_given_away = result.claim != claim.claim || state.opened > claim.claim;
+        if state.result == Some(result.claim) && result.claim == claim.claim {
             return done(true);
         }
-        if result.claim != claim.claim || state.opened > claim.claim {
+        if is_given_away {
             return Err(conflict("this worker was silent for too long; the job was given away"));
         }
         match self.signal_job(&row, RESULT, result.claim, &result).await? {
@@ -225,8 +239,15 @@ impl App {
     }
 
     async fn job_state(&self, row: &RunRow) -> Result<State, Failure> {
+        // Read before the journal: what leaves the inbox meanwhile is found there.
+        let inbox = self.engine().store().inbox(row.run).await?;
         let mut state = State::default();
         self.each_entry(row.run, |entry| state.take(&entry)).await?;
+        for item in inbox.iter().filter(|item| item.kind == Inbox::Signal as u8) {
+            if let Ok(signal) = serde_json::from_slice::<Signal>(&item.body) {
+                state.hear(&signal);
+            }
+        }
         Ok(state)
     }
 

@@ -14,7 +14,7 @@ mod view;
 pub(crate) use desk::fits;
 pub use instances::{Heard, InstanceView};
 pub use sessions::{SessionView, TaskItem};
-pub(crate) use slots::{input_of, seat_of, signal_of};
+pub(crate) use slots::{input_of, seat_of};
 pub use view::{AgentView, Figures, Latency, SessionCounts};
 
 use crate::caller::Caller;

@@ -1,7 +1,7 @@
 //! What is kept of an agent.
 
 use crate::agent::{AgentDefinition, Kind, Persona, Reasoning};
-use crate::brain::{Brain, Config, Part};
+use crate::brain::{Brain, Config, Model, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tutti_engine::run::Time;
@@ -178,6 +178,9 @@ impl Agent {
         };
         let usual = || Persona { role: self.agent_name.clone(), expertise: self.domain.clone(), ..Persona::default() };
         let mut brain = self.brain.clone();
+        if brain.models.is_empty() {
+            brain.models.push(Model::default());
+        }
         for model in &mut brain.models {
             // Routes are open to every model.
             let routes = self.routes.iter().filter(|name| !model.parts.iter().any(|part| part.what.is_agent(name)));

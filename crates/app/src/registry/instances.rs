@@ -23,7 +23,7 @@ const HEARD_EVERY: Duration = Duration::from_secs(5);
 pub struct InstanceView {
     /// Its name.
     pub instance_id: String,
-    /// `running`, `stopped`, or `silent` where it has not been heard of in time.
+    /// The agent's, or `stopped` by itself, or `silent` where it has not been heard of in time.
     pub status: &'static str,
     /// Where it is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,12 +62,12 @@ impl Place {
         !self.is_silent && !self.instance.is_stopped
     }
 
-    pub fn view(&self, sessions: usize) -> InstanceView {
+    pub fn view(&self, agent: &Agent, sessions: usize) -> InstanceView {
         let Instance { instance_id, endpoint, heard_at, is_stopped } = self.instance.clone();
         let status = match (is_stopped, self.is_silent) {
             (true, _) => "stopped",
             (_, true) => "silent",
-            _ => "running",
+            _ => agent.state.as_str(),
         };
         InstanceView { instance_id, status, endpoint, last_heartbeat: heard_at.map(Stamp), sessions }
     }
@@ -106,7 +106,7 @@ impl App {
 
     /// Every instance of an agent, without its sessions.
     pub(crate) async fn instances_of(&self, caller: &Caller, agent: &Agent) -> Result<Vec<InstanceView>, Failure> {
-        Ok(self.places(&caller.tenant, agent).await?.iter().map(|place| place.view(0)).collect())
+        Ok(self.places(&caller.tenant, agent).await?.iter().map(|place| place.view(agent, 0)).collect())
     }
 
     /// An instance says that it lives: `{agent_id, instance_id, endpoint?}`.

@@ -3,7 +3,6 @@
 
 use crate::App;
 use crate::failure::Failure;
-use serde_json::Value;
 use tutti_agents::registry::{self, SLOTS, Slot, Slots};
 use tutti_engine::driver::Entry;
 use tutti_engine::event::Kind;
@@ -125,15 +124,9 @@ pub(crate) fn input_of(entry: &Entry) -> Option<Input> {
 
 /// Who got a task, where an entry says so.
 pub(crate) fn seat_of(entry: &Entry) -> Option<Seat> {
-    signal_of::<Seat>(entry, SEAT)
-}
-
-/// What a signal of this name brought.
-pub(crate) fn signal_of<T: serde::de::DeserializeOwned>(entry: &Entry, name: &str) -> Option<T> {
     if entry.kind != Kind::SignalReceived {
         return None;
     }
     let signal: Signal = serde_json::from_slice(&entry.body).ok()?;
-    let payload: Value = (signal.name == name).then(|| serde_json::from_str(signal.payload.get()).ok())??;
-    serde_json::from_value(payload).ok()
+    if signal.name == SEAT { serde_json::from_str(signal.payload.get()).ok() } else { None }
 }

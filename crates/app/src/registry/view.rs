@@ -117,9 +117,10 @@ impl App {
         let max = self.sessions_max(&agent);
         let counts =
             SessionCounts { open: sessions.open.len(), idle: sessions.open.len() - sessions.busy(), waiting, max };
-        let view = |place: &super::instances::Place| place.view(sessions.at(&place.instance.instance_id));
+        let view = |place: &super::instances::Place| place.view(&agent, sessions.at(&place.instance.instance_id));
+        let instances = places.iter().map(view).collect();
         Ok(AgentView {
-            instances: Some(places.iter().map(view).collect()),
+            instances: Some(instances),
             last_heartbeat: Some(places.iter().filter_map(|place| place.instance.heard_at).max().map(Stamp)),
             sessions: Some(counts),
             metrics: Some(figures(&tasks)),

@@ -13,8 +13,9 @@ pub const PATTERNS: Doc = Doc::new("orchestrate", "Each pattern with the JSON Sc
     .answers(200, "The patterns, and the agents that may be named", "Patterns");
 
 /// `GET /patterns`
-pub async fn patterns(State(shared): State<Shared>) -> Answer {
-    json(StatusCode::OK, &shared.app.patterns())
+pub async fn patterns(State(shared): State<Shared>, request: Request) -> Answer {
+    let asked = Asked::new(request);
+    json(StatusCode::OK, &shared.app.patterns(&asked.caller).await?)
 }
 
 pub const ORCHESTRATE: Doc = Doc::new("orchestrate", "Run a pattern with a team and answer with its result")

@@ -96,7 +96,8 @@ fn requests() -> Value {
 
 fn agents() -> Value {
     let instance = json!({"type": "object", "required": ["instance_id", "status", "sessions"], "properties": {
-        "instance_id": id(), "status": {"type": "string", "enum": ["running", "stopped", "silent"]},
+        "instance_id": id(),
+        "status": {"type": "string", "description": "The agent's, or `stopped` by itself, or `silent`."},
         "endpoint": {"type": "string"}, "last_heartbeat": maybe("string"), "sessions": {"type": "integer"}}});
     let task = json!({"type": "object", "required": ["task_id", "status", "created_at"], "properties": {
         "task_id": uuid(), "status": schema("Status"), "created_at": time(), "ended_at": maybe("string")}});
