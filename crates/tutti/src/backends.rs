@@ -10,9 +10,11 @@ use tutti_engine::memory::bus::LocalBus;
 use tutti_engine::ports::bus::{Bus, Call};
 use tutti_engine::ports::knowledge::KnowledgeBase;
 use tutti_engine::ports::queue::Queue;
+use tutti_engine::ports::records::Records;
 use tutti_engine::ports::store::Store;
 use tutti_stores::knowledge::SqliteKnowledge;
 use tutti_stores::postgres::{PostgresOptions, PostgresStore};
+use tutti_stores::records::SqliteRecords;
 use tutti_stores::sqlite::SqliteStore;
 use tutti_stores::vault::SqliteVault;
 
@@ -24,6 +26,8 @@ pub struct Backends {
     pub bus: Arc<dyn Bus>,
     /// Offers between processes.
     pub queue: Option<Arc<dyn Queue>>,
+    /// What operators register.
+    pub records: Arc<dyn Records>,
     /// Secrets of runs.
     pub vault: Arc<dyn Vault>,
     /// Articles of tickets.
@@ -49,6 +53,7 @@ impl Backends {
             store: store.clone(),
             bus: Arc::new(LocalBus::new()),
             queue: None,
+            records: Arc::new(SqliteRecords::open(dir).map_err(anyhow::Error::msg)?),
             vault: Arc::new(SqliteVault::open(dir).map_err(anyhow::Error::msg)?),
             articles: Arc::new(SqliteKnowledge::open(dir).map_err(anyhow::Error::msg)?),
             close: Box::new(move || store.close()),
@@ -70,6 +75,7 @@ impl Backends {
             store: store.clone(),
             bus: Arc::new(LocalBus::new()),
             queue: None,
+            records: Arc::new(store.records()),
             vault: Arc::new(store.vault(key, &settings.data.dir).map_err(anyhow::Error::msg)?),
             articles: Arc::new(store.articles()),
             close: Box::new(move || store.close()),
