@@ -14,6 +14,7 @@ use tutti_engine::ports::records::Records;
 use tutti_engine::ports::store::Store;
 use tutti_stores::knowledge::SqliteKnowledge;
 use tutti_stores::postgres::{PostgresOptions, PostgresStore};
+use tutti_stores::rabbitmq::{RabbitOptions, RabbitQueue};
 use tutti_stores::records::SqliteRecords;
 use tutti_stores::sqlite::SqliteStore;
 use tutti_stores::vault::SqliteVault;
@@ -74,7 +75,7 @@ impl Backends {
         Ok(Self {
             store: store.clone(),
             bus: Arc::new(LocalBus::new()),
-            queue: None,
+            queue: queue(settings),
             records: Arc::new(store.records()),
             vault: Arc::new(store.vault(key, &settings.data.dir).map_err(anyhow::Error::msg)?),
             articles: Arc::new(store.articles()),
@@ -94,4 +95,19 @@ impl Backends {
         let _ = tokio::task::spawn_blocking(close).await;
         bus.call(Call::Look);
     }
+}
+
+/// RabbitMQ, where it is named. It may be down: then runs are found in the store, and it is tried again.
+fn queue(settings: &Settings) -> Option<Arc<dyn Queue>> {
+    let backends = &settings.backends;
+    let host = backends.rabbitmq_host.clone()?;
+    let password = backends.rabbitmq_password.as_ref().map(|p| p.expose_secret().to_owned()).unwrap_or_default();
+    Some(Arc::new(RabbitQueue::start(RabbitOptions {
+        host,
+        port: backends.rabbitmq_port,
+        user: backends.rabbitmq_user.clone(),
+        password,
+        vhost: backends.rabbitmq_vhost.clone(),
+        prefix: backends.schema.clone(),
+    })))
 }

@@ -77,11 +77,14 @@ pub(super) struct Fold {
     seat: Option<(Seat, Time)>,
     attempts: u32,
     worker: Option<String>,
+    /// When it was written down; its deadline counts from then.
+    queued_at: Option<Time>,
 }
 
 impl Fold {
     pub fn take(&mut self, entry: &Entry) {
         self.digest.take(entry);
+        self.queued_at = self.queued_at.or(Some(entry.at));
         self.input = self.input.take().or_else(|| input_of(entry));
         if self.seat.is_none() {
             self.seat = seat_of(entry).map(|seat| (seat, entry.at));
@@ -125,7 +128,7 @@ impl Fold {
             task_type: self.input.as_ref().map(|input| input.task_type.clone()),
             task_data: self.input.map(|input| input.task_data),
             priority: row.priority,
-            timeout_seconds: deadline.map(|at| (at.0 - created_at.0).max(0) as f64 / 1_000.0),
+            timeout_seconds: deadline.zip(self.queued_at).map(|(at, from)| from.until(at).as_secs_f64()),
             session_id: row.session.clone(),
             result: Some(told.output).filter(|output| !output.is_null()),
             error: error.map(ErrorView::from),
