@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::sync::watch;
-use tutti_engine::activity::{Activity, ActivityCx, ActivityError};
+use tutti_engine::activity::{Activity, ActivityCx, ActivityError, Retry};
 use tutti_engine::event::Kind;
 use tutti_engine::{Ctx, Error, Result};
 
@@ -115,21 +115,21 @@ pub fn opened() -> watch::Receiver<u64> {
     OPENED.subscribe()
 }
 
-/// Offers a job until a worker has done it: at most `tries` times, each time to one worker, who keeps it as long as it gives a
+/// Offers a job until a worker has done it: as often as `retry` says, each time to one worker, who keeps it as long as it gives a
 /// sign of life within `silence`.
 ///
 /// # Errors
 /// The worker said that it cannot be done, or no worker did it.
-pub async fn offer(ctx: &Ctx, job: &Job, tries: u32, silence: Duration) -> Result<Done> {
-    let mut last = None;
-    for attempt in 1..=tries.max(1) {
+pub async fn offer(ctx: &Ctx, job: &Job, retry: Retry, silence: Duration) -> Result<Done> {
+    let (tries, mut last) = (retry.tries_max.max(1), None);
+    for attempt in 1..=tries {
         ctx.label_while_open(LABEL, job.agent_id.clone());
         // The label is written with this step's intent, so it is found once the step has been taken.
-        ctx.call(OPEN, Open { agent_id: job.agent_id.clone() }).await?;
+        ctx.call(OPEN, Open { agent_id: job.agent_id.clone() }).retry(retry).await?;
         let Some(claim) = ctx.wait_for::<Claim>(CLAIM, None).await? else { continue };
         ctx.label(LABEL, "");
         let failed = |message: String| Error::workflow("AgentError", message);
-        let Some(result) = result(ctx, job, &claim, silence).await? else {
+        let Some(result) = result(ctx, job, &claim, retry, silence).await? else {
             let why = format!("worker {} of agent {} fell silent", claim.instance_id, job.agent_id);
             ctx.emit(Kind::Log, &json!({ "message": why }));
             last = Some(why);
@@ -153,7 +153,7 @@ pub async fn offer(ctx: &Ctx, job: &Job, tries: u32, silence: Duration) -> Resul
 }
 
 /// The result of this claim; nothing where its worker fell silent. Results of earlier claims come too late.
-async fn result(ctx: &Ctx, job: &Job, claim: &Claim, silence: Duration) -> Result<Option<JobResult>> {
+async fn result(ctx: &Ctx, job: &Job, claim: &Claim, retry: Retry, silence: Duration) -> Result<Option<JobResult>> {
     loop {
         match ctx.wait_for::<JobResult>(RESULT, Some(silence)).await? {
             Some(result) if result.claim == claim.claim => return Ok(Some(result)),
@@ -162,7 +162,7 @@ async fn result(ctx: &Ctx, job: &Job, claim: &Claim, silence: Duration) -> Resul
                 let instance = claim.instance_id.clone();
                 let seen =
                     IsAlive { tenant: job.tenant.clone(), agent_id: job.agent_id.clone(), instance_id: instance };
-                if !ctx.call("alive", seen).await? {
+                if !ctx.call("alive", seen).retry(retry).await? {
                     return Ok(None);
                 }
             }

@@ -33,7 +33,7 @@ pub struct Start {
 /// Adds them to a registry. A worker may be silent for `silence` before its job is given to another one.
 #[must_use]
 pub fn register(registry: Registry, asking: &Asking, silence: Duration) -> Registry {
-    let (starting, answering, tries) = (asking.clone(), asking.clone(), asking.retry.tries_max);
+    let (starting, answering, retry) = (asking.clone(), asking.clone(), asking.retry);
     let registry = registry.with(START, 1, move |ctx: Ctx, input: Start| {
         let asking = starting.clone();
         async move { Box::pin(start(ctx, input, asking)).await }
@@ -43,7 +43,7 @@ pub fn register(registry: Registry, asking: &Asking, silence: Duration) -> Regis
         async move { Box::pin(answer(ctx, question, asking)).await }
     });
     registry.with(job::WORKFLOW, 1, move |ctx: Ctx, job: Job| async move {
-        Box::pin(job::offer(&ctx, &job, tries, silence)).await
+        Box::pin(job::offer(&ctx, &job, retry, silence)).await
     })
 }
 

@@ -101,7 +101,7 @@ pub fn register(registry: Registry, asking: &Asking) -> Registry {
 async fn run(ctx: Ctx, input: Input, asking: Asking) -> Result<Outcome> {
     // It was born with this label; a task that ends before it got an agent must not be found by it any more.
     ctx.label_while_open(STAGE, WAITS);
-    ctx.call("enter", Enter {}).await?;
+    ctx.call("enter", Enter {}).retry(asking.retry).await?;
     let seat = ctx.wait_for::<Seat>(SEAT, None).await?;
     ctx.label(STAGE, SEATED);
     let Some(Seat { agent_id, instance_id, agent, refused }) = seat else {

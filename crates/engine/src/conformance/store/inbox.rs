@@ -74,7 +74,7 @@ async fn of_two_at_once_one_is_a_duplicate(trial: Trial) {
     assert_eq!(receipts, [Receipt::Committed, Receipt::Committed, DUPLICATE, DUPLICATE]);
     assert_eq!(trial.inbox(1).await, [item(1, "a"), item(1, "b")]);
     let (one, two) = (trial.submit(vec![put(1, "c")]), trial.submit(vec![put(1, "c")]));
-    let (one, two) = futures_util::join!(one, two);
+    let (one, two) = futures_util::future::join(one, two).await;
     assert!(one != two && (one[0] == DUPLICATE || two[0] == DUPLICATE), "{one:?} {two:?}");
 }
 
