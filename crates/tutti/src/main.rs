@@ -30,7 +30,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => commands::serve::run(&args, &loaded).await,
+            Command::Serve(args) => Box::pin(commands::serve::run(&args, &loaded)).await,
             Command::Demo(args) => Box::pin(commands::demo::run(&args, &loaded)).await,
             Command::Run(args) => Box::pin(commands::run::run(&args, &loaded)).await,
             Command::Runs(Runs::List(args)) => commands::runs::list::run(&args, &loaded).await,

@@ -137,6 +137,7 @@ fn golden_journals_replay() {
             status: Status::Completed,
             due_at: None,
             ended_at: None,
+            is_elsewhere: false,
         };
         names.borrow_mut().insert(row.workflow.clone());
         let row_of = |l: Line| Row {
