@@ -3,6 +3,8 @@
 //! A case is handed an empty implementation and panics where a promise is broken. Nothing here sleeps, reads a clock or
 //! needs a particular runtime; bring whatever executor the implementation wants, and a bound on how long a case may take.
 
+pub mod bus;
+pub mod cache;
 pub mod queue;
 pub mod records;
 pub mod store;

@@ -2,10 +2,13 @@
 //!
 //! Must not know: anything of ours but the engine. The SQL, broker and cache crates live here and nowhere else.
 
+pub mod cache;
+pub mod hub;
 pub mod knowledge;
 mod link;
 pub mod postgres;
 pub mod rabbitmq;
 pub mod records;
+pub mod redis;
 pub mod sqlite;
 pub mod vault;

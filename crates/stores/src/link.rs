@@ -34,6 +34,14 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One more part, which is down until it says otherwise.
+    pub fn expect(&self, part: &'static str) {
+        let mut state = self.lock();
+        if state.parts.iter().all(|(name, _)| *name != part) {
+            state.parts.push((part, Err(UNTRIED.to_owned())));
+        }
+    }
+
     /// What is at the other end.
     pub fn what(&self) -> &str {
         &self.what

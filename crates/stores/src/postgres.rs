@@ -9,6 +9,7 @@ mod bulk;
 mod db;
 mod exact;
 mod migrate;
+pub mod notify;
 mod prune;
 mod read;
 mod records;

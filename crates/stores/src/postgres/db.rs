@@ -2,11 +2,13 @@
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tutti_engine::ports::store::StoreError;
 
@@ -14,6 +16,25 @@ use tutti_engine::ports::store::StoreError;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// Hears the text of each notification; must not wait.
+pub(super) type Ear = Box<dyn Fn(&str) + Send + Sync>;
+
+/// A connection's other half: moves its bytes until it ends, and tells what others notify.
+async fn drive<S, T>(mut connection: Connection<S, T>, ear: Ear)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+        match message {
+            Ok(AsyncMessage::Notification(notification)) => ear(notification.payload()),
+            Ok(_) => {}
+            // Whoever uses the client hears of it.
+            Err(e) => return tracing::debug!("a connection to PostgreSQL has ended: {}", detail(&e)),
+        }
+    }
+}
 
 /// Where the database is, and how to speak to it.
 #[derive(Clone)]
@@ -54,18 +75,23 @@ impl Place {
 
     /// A connection of its own. Its other half ends when it is dropped.
     pub async fn connect(&self, settings: &str) -> Result<Db, Error> {
+        self.connect_hearing(settings, Box::new(|_| {})).await
+    }
+
+    /// The same, with an ear for what others notify.
+    pub async fn connect_hearing(&self, settings: &str, ear: Ear) -> Result<Db, Error> {
         let client = match &self.tls {
-            None => self.plain(self.config.clone()).await?,
+            None => Self::plain(&self.config, ear).await?,
             Some(tls) => match self.config.connect(tls.clone()).await {
                 Ok((client, connection)) => {
-                    tokio::spawn(connection);
+                    tokio::spawn(drive(connection, ear));
                     client
                 }
                 // `prefer` is the default, and many servers come with a certificate that nobody can check.
                 Err(e) if self.config.get_ssl_mode() == SslMode::Prefer && e.as_db_error().is_none() => {
                     let mut plain = self.config.clone();
                     plain.ssl_mode(SslMode::Disable);
-                    self.plain(plain).await?
+                    Self::plain(&plain, ear).await?
                 }
                 Err(e) => return Err(e),
             },
@@ -74,9 +100,9 @@ impl Place {
         Ok(Db { client, statements: HashMap::new() })
     }
 
-    async fn plain(&self, config: Config) -> Result<Client, Error> {
+    async fn plain(config: &Config, ear: Ear) -> Result<Client, Error> {
         let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(connection);
+        tokio::spawn(drive(connection, ear));
         Ok(client)
     }
 

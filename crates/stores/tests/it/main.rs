@@ -1,9 +1,11 @@
 //! The stores on real things keep what the ports promise.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod notify;
 mod postgres;
 mod rabbitmq;
 mod records;
+mod redis;
 mod sqlite;
 
 use std::time::Duration;
