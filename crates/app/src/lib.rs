@@ -66,6 +66,8 @@ pub struct Options {
     pub orchestrator: registry::Orchestrator,
     /// Writes the counters down, as Prometheus reads them.
     pub metrics: Render,
+    /// Parts that the engine does not know of, with how they do: each `{status, …}`.
+    pub parts: Parts,
     /// How each outside part is set: `llm` → `configured`, `default` or `absent`.
     pub configuration: BTreeMap<String, String>,
 }
@@ -83,6 +85,7 @@ impl Default for Options {
             research: tasks::Research::default(),
             orchestrator: registry::Orchestrator::default(),
             metrics: Render::default(),
+            parts: Parts::default(),
             configuration: BTreeMap::new(),
         }
     }
@@ -96,6 +99,23 @@ impl Default for Render {
     /// Nothing is counted.
     fn default() -> Self {
         Self(Arc::new(String::new))
+    }
+}
+
+/// See [`Options::parts`].
+#[derive(Clone)]
+pub struct Parts(pub Arc<dyn Fn() -> Vec<(&'static str, serde_json::Value)> + Send + Sync>);
+
+impl Default for Parts {
+    /// None.
+    fn default() -> Self {
+        Self(Arc::new(Vec::new))
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Parts")
     }
 }
 

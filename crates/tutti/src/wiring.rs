@@ -27,7 +27,7 @@ use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
 use tutti_agents::{card, knowledge, registry, srv, vault};
 use tutti_app::tasks::Research;
-use tutti_app::{App, Render, metrics};
+use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
 use tutti_engine::driver::{Engine, Observer, Options, Ports, Recall, Retention, SystemClock};
@@ -78,6 +78,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         clock: Arc::new(SystemClock::default()),
         outbound,
         queue: backends.queue.clone(),
+        cache: Some(Arc::clone(&backends.cache)),
     };
     model::install(providers(settings)).map_err(anyhow::Error::msg)?;
     let signer = settings.research.signer.clone().map(TestSigner::new);
@@ -101,7 +102,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         origins: settings.listen.cors_origins.clone(),
         ..ServerOptions::default()
     };
-    let app = App::new(engine.clone(), application(settings, book, research, records));
+    let app = App::new(engine.clone(), application(settings, book, research, records, backends.parts()));
     tokio::spawn(forget_voices(app.clone(), over));
     let desk = tokio::spawn(app.clone().keep_desk());
     let router = tutti_server::router(app, options.clone());
@@ -332,7 +333,10 @@ fn configuration(settings: &Settings, research: &Research, llm: &str) -> BTreeMa
         Some(_) if settings.defaults.contains(name) => "default",
         Some(_) => "configured",
     };
-    let mut parts = BTreeMap::from([("llm".into(), llm.to_owned()), ("store".into(), "default".into())]);
+    let mut parts =
+        BTreeMap::from([("llm".into(), llm.to_owned()), ("store".into(), set(settings.backends.postgres().is_some()))]);
+    parts.insert("redis".into(), set_or_absent(settings.backends.redis().is_some()));
+    parts.insert("rabbitmq".into(), set_or_absent(settings.backends.rabbitmq_host.is_some()));
     parts.insert("marketplace".into(), role("MARKETPLACE_URL", &research.marketplace).into());
     parts.insert("payment_manager".into(), role("PAYMENT_MANAGER_URL", &research.payments).into());
     let hooks = settings.orchestrator.hooks();
@@ -352,11 +356,20 @@ fn orchestrator(settings: &Orchestrator, records: Arc<dyn Records>) -> tutti_app
     tutti_app::registry::Orchestrator { records, sessions_max, idle, silence, hooks: settings.hooks() }
 }
 
+fn set(is_set: bool) -> String {
+    if is_set { "configured" } else { "default" }.into()
+}
+
+fn set_or_absent(is_set: bool) -> String {
+    if is_set { "configured" } else { "absent" }.into()
+}
+
 fn application(
     settings: &Settings,
     agents: AgentBook,
     research: Research,
     records: Arc<dyn Records>,
+    parts: Parts,
 ) -> tutti_app::Options {
     let llm =
         if settings.model.base_url.is_some() || settings.model.provider.is_some() { "configured" } else { "default" };
@@ -366,6 +379,7 @@ fn application(
         window: Window { messages: settings.sessions.window_messages, tokens: settings.sessions.window_tokens },
         orchestrate_wait: settings.patterns.request_timeout,
         ticket_services: settings.tickets.services(),
+        parts,
         configuration: configuration(settings, &research, llm),
         research,
         budgets: settings.budgets,
