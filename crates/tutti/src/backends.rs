@@ -8,13 +8,14 @@ use std::sync::Arc;
 use tutti_agents::vault::Vault;
 use tutti_engine::memory::bus::LocalBus;
 use tutti_engine::ports::bus::{Bus, Call};
+use tutti_engine::ports::jobs::JobBroker;
 use tutti_engine::ports::knowledge::KnowledgeBase;
 use tutti_engine::ports::queue::Queue;
 use tutti_engine::ports::records::Records;
 use tutti_engine::ports::store::Store;
 use tutti_stores::knowledge::SqliteKnowledge;
 use tutti_stores::postgres::{PostgresOptions, PostgresStore};
-use tutti_stores::rabbitmq::{RabbitOptions, RabbitQueue};
+use tutti_stores::rabbitmq::{RabbitJobs, RabbitOptions, RabbitQueue};
 use tutti_stores::records::SqliteRecords;
 use tutti_stores::sqlite::SqliteStore;
 use tutti_stores::vault::SqliteVault;
@@ -27,6 +28,8 @@ pub struct Backends {
     pub bus: Arc<dyn Bus>,
     /// Offers between processes.
     pub queue: Option<Arc<dyn Queue>>,
+    /// Where jobs of agents wait for workers that do not come over HTTP.
+    pub jobs: Option<Arc<dyn JobBroker>>,
     /// What operators register.
     pub records: Arc<dyn Records>,
     /// Secrets of runs.
@@ -54,6 +57,7 @@ impl Backends {
             store: store.clone(),
             bus: Arc::new(LocalBus::new()),
             queue: None,
+            jobs: None,
             records: Arc::new(SqliteRecords::open(dir).map_err(anyhow::Error::msg)?),
             vault: Arc::new(SqliteVault::open(dir).map_err(anyhow::Error::msg)?),
             articles: Arc::new(SqliteKnowledge::open(dir).map_err(anyhow::Error::msg)?),
@@ -75,7 +79,8 @@ impl Backends {
         Ok(Self {
             store: store.clone(),
             bus: Arc::new(LocalBus::new()),
-            queue: queue(settings),
+            queue: rabbit(settings).map(|options| Arc::new(RabbitQueue::start(options)) as _),
+            jobs: rabbit(settings).map(|options| Arc::new(RabbitJobs::start(options)) as _),
             records: Arc::new(store.records()),
             vault: Arc::new(store.vault(key, &settings.data.dir).map_err(anyhow::Error::msg)?),
             articles: Arc::new(store.articles()),
@@ -91,23 +96,25 @@ impl Backends {
 
     /// Waits until the last commit is on disk, and tells others that what was open here is theirs.
     pub async fn close(self) {
-        let Self { bus, close, .. } = self;
+        let Self { bus, jobs, close, .. } = self;
+        if let Some(jobs) = jobs {
+            jobs.close().await;
+        }
         let _ = tokio::task::spawn_blocking(close).await;
         bus.call(Call::Look);
     }
 }
 
 /// RabbitMQ, where it is named. It may be down: then runs are found in the store, and it is tried again.
-fn queue(settings: &Settings) -> Option<Arc<dyn Queue>> {
+fn rabbit(settings: &Settings) -> Option<RabbitOptions> {
     let backends = &settings.backends;
-    let host = backends.rabbitmq_host.clone()?;
     let password = backends.rabbitmq_password.as_ref().map(|p| p.expose_secret().to_owned()).unwrap_or_default();
-    Some(Arc::new(RabbitQueue::start(RabbitOptions {
-        host,
+    Some(RabbitOptions {
+        host: backends.rabbitmq_host.clone()?,
         port: backends.rabbitmq_port,
         user: backends.rabbitmq_user.clone(),
         password,
         vhost: backends.rabbitmq_vhost.clone(),
         prefix: backends.schema.clone(),
-    })))
+    })
 }
