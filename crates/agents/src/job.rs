@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tutti_engine::activity::{Activity, ActivityCx, ActivityError, Retry};
 use tutti_engine::event::Kind;
+use tutti_engine::run::RunId;
 use tutti_engine::{Ctx, Error, Result};
 
 /// The workflow's name.
@@ -109,6 +110,18 @@ pub struct Answer {
 /// Told whenever a job is opened in this process; others find it when they look.
 static OPENED: LazyLock<watch::Sender<u64>> = LazyLock::new(|| watch::channel(0).0);
 
+/// Jobs that are opened in this process and not yet heard of by everybody: one who falls behind by more looks into the store.
+const HEARD_MAX: usize = 4_096;
+
+/// Which jobs are opened in this process.
+static OPEN_IDS: LazyLock<broadcast::Sender<RunId>> = LazyLock::new(|| broadcast::channel(HEARD_MAX).0);
+
+/// Hears which jobs are opened from now on.
+#[must_use]
+pub fn opened_ids() -> broadcast::Receiver<RunId> {
+    OPEN_IDS.subscribe()
+}
+
 /// Hears of jobs that are opened from now on.
 #[must_use]
 pub fn opened() -> watch::Receiver<u64> {
@@ -181,8 +194,11 @@ impl Activity for Open {
     // Not pure: it must not leave before the label is durable, or nobody would find the job.
     const NAME: &'static str = "job.open";
 
-    async fn run(self, _: ActivityCx) -> std::result::Result<(), ActivityError> {
+    async fn run(self, cx: ActivityCx) -> std::result::Result<(), ActivityError> {
         OPENED.send_modify(|n| *n += 1);
+        // `<run>/<step>`; where nobody listens, nobody is told.
+        let run = cx.idempotency_key.as_deref().and_then(|key| key.split('/').next()?.parse().ok());
+        let _ = run.map(|run| OPEN_IDS.send(RunId(run)));
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! `jobs`: work that comes to whoever fetches it. A worker claims a job, and sends what came of it; both are signals to the job's
 //! run, of which the store takes each once, so it does not matter which process is asked.
 
+mod broker;
+
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::registry::{read_name, unknown};
@@ -42,8 +44,9 @@ pub struct JobView {
     pub claim: u32,
     /// The agent.
     pub agent_id: String,
-    /// The worker.
-    pub instance_id: String,
+    /// The worker, where it is given to one and not offered to all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
     /// The run that asks; for a task, the task.
     pub run_id: String,
     /// The conversation.
@@ -107,6 +110,25 @@ impl State {
         let claimed = self.claim.as_ref().map_or(0, |claim| claim.claim);
         (self.opened > claimed).then_some(self.opened)
     }
+
+    /// The job's document, and the claim that would be taken now; nothing where it is not open.
+    fn view(self, row: &RunRow, instance_id: Option<&str>, lease: Duration) -> Option<JobView> {
+        let (claim, job) = (self.next()?, self.job?);
+        Some(JobView {
+            job_id: row.id.to_string(),
+            claim,
+            agent_id: job.agent_id,
+            instance_id: instance_id.map(Into::into),
+            run_id: job.run_id,
+            session_id: row.session.clone(),
+            input: job.input,
+            messages: job.messages,
+            context: job.context.unwrap_or_else(|| json!({})),
+            priority: row.priority,
+            deadline: self.deadline.map(Stamp),
+            lease_seconds: lease.as_secs_f64(),
+        })
+    }
 }
 
 impl App {
@@ -167,27 +189,13 @@ impl App {
 
     async fn take_one(&self, rows: Vec<RunRow>, worker: &Worker) -> Result<Option<JobView>, Failure> {
         for row in rows {
-            let state = self.job_state(&row).await?;
-            let (Some(next), Some(job)) = (state.next(), state.job) else { continue };
-            let claim = Claim { claim: next, instance_id: worker.instance_id.clone() };
+            let (state, lease) = (self.job_state(&row).await?, self.orchestrator().silence);
+            let Some(job) = state.view(&row, Some(&worker.instance_id), lease) else { continue };
+            let claim = Claim { claim: job.claim, instance_id: worker.instance_id.clone() };
             // The store takes a claim of this number once: whoever hears that it was taken has the job.
-            if self.signal_job(&row, CLAIM, next, &claim).await? != Sent::Taken {
-                continue;
+            if self.signal_job(&row, CLAIM, job.claim, &claim).await? == Sent::Taken {
+                return Ok(Some(job));
             }
-            return Ok(Some(JobView {
-                job_id: row.id.to_string(),
-                claim: next,
-                agent_id: worker.agent_id.clone(),
-                instance_id: claim.instance_id,
-                run_id: job.run_id,
-                session_id: row.session,
-                input: job.input,
-                messages: job.messages,
-                context: job.context.unwrap_or_else(|| json!({})),
-                priority: row.priority,
-                deadline: state.deadline.map(Stamp),
-                lease_seconds: self.orchestrator().silence.as_secs_f64(),
-            }));
         }
         Ok(None)
     }

@@ -32,6 +32,7 @@ use tutti_agents::registry::{self, AGENT, Agent, INSTANCE, Kept, State, TENANT};
 use tutti_engine::driver::Message;
 use tutti_engine::journal::body::CancelRequested;
 use tutti_engine::memory::records::MemoryRecords;
+use tutti_engine::ports::jobs::JobBroker;
 use tutti_engine::ports::records::{Expect, Put, Records};
 use tutti_engine::ports::store::{Label, ListRuns, RunRow};
 use tutti_engine::run::RunNo;
@@ -59,6 +60,8 @@ pub struct Orchestrator {
     pub silence: Duration,
     /// Who makes agents.
     pub hooks: Hooks,
+    /// Where jobs wait for workers that do not come over HTTP, if anywhere.
+    pub jobs: Option<Arc<dyn JobBroker>>,
 }
 
 impl Default for Orchestrator {
@@ -69,6 +72,7 @@ impl Default for Orchestrator {
             idle: Duration::from_secs(3_600),
             silence: Duration::from_secs(90),
             hooks: Hooks::default(),
+            jobs: None,
         }
     }
 }

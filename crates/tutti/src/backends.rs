@@ -10,6 +10,7 @@ use tutti_app::Parts;
 use tutti_engine::memory::bus::LocalBus;
 use tutti_engine::ports::bus::{Bus, Call};
 use tutti_engine::ports::cache::Cache;
+use tutti_engine::ports::jobs::JobBroker;
 use tutti_engine::ports::knowledge::KnowledgeBase;
 use tutti_engine::ports::queue::{Condition, Queue};
 use tutti_engine::ports::records::Records;
@@ -18,7 +19,7 @@ use tutti_stores::cache::LocalCache;
 use tutti_stores::hub::Hub;
 use tutti_stores::knowledge::SqliteKnowledge;
 use tutti_stores::postgres::{PostgresOptions, PostgresStore, notify};
-use tutti_stores::rabbitmq::{RabbitOptions, RabbitQueue};
+use tutti_stores::rabbitmq::{RabbitJobs, RabbitOptions, RabbitQueue};
 use tutti_stores::records::SqliteRecords;
 use tutti_stores::redis::{Redis, RedisOptions};
 use tutti_stores::sqlite::SqliteStore;
@@ -39,6 +40,8 @@ pub struct Backends {
     pub cache: Arc<dyn Cache>,
     /// Redis, where it is used.
     pub redis: Option<Arc<Redis>>,
+    /// Where jobs of agents wait for workers that do not come over HTTP.
+    pub jobs: Option<Arc<dyn JobBroker>>,
     /// What operators register.
     pub records: Arc<dyn Records>,
     /// Secrets of runs.
@@ -73,6 +76,7 @@ impl Backends {
             queue: None,
             cache,
             redis,
+            jobs: None,
             records: Arc::new(SqliteRecords::open(dir).map_err(anyhow::Error::msg)?),
             vault: Arc::new(SqliteVault::open(dir).map_err(anyhow::Error::msg)?),
             articles: Arc::new(SqliteKnowledge::open(dir).map_err(anyhow::Error::msg)?),
@@ -102,9 +106,10 @@ impl Backends {
         Ok(Self {
             store: store.clone(),
             bus,
-            queue: queue(settings),
             cache,
             redis,
+            queue: rabbit(settings).map(|options| Arc::new(RabbitQueue::start(options)) as _),
+            jobs: rabbit(settings).map(|options| Arc::new(RabbitJobs::start(options)) as _),
             records: Arc::new(store.records()),
             vault: Arc::new(store.vault(key, &settings.data.dir).map_err(anyhow::Error::msg)?),
             articles: Arc::new(store.articles()),
@@ -138,7 +143,10 @@ impl Backends {
 
     /// Waits until the last commit is on disk, and tells others that what was open here is theirs.
     pub async fn close(self) {
-        let Self { bus, words, close, .. } = self;
+        let Self { bus, words, jobs, close, .. } = self;
+        if let Some(jobs) = jobs {
+            jobs.close().await;
+        }
         let _ = tokio::task::spawn_blocking(close).await;
         bus.call(Call::Look);
         if let Some(words) = words {
@@ -162,16 +170,15 @@ fn cache(redis: Option<&Arc<Redis>>) -> Arc<dyn Cache> {
 }
 
 /// RabbitMQ, where it is named. It may be down: then runs are found in the store, and it is tried again.
-fn queue(settings: &Settings) -> Option<Arc<dyn Queue>> {
+fn rabbit(settings: &Settings) -> Option<RabbitOptions> {
     let backends = &settings.backends;
-    let host = backends.rabbitmq_host.clone()?;
     let password = backends.rabbitmq_password.as_ref().map(|p| p.expose_secret().to_owned()).unwrap_or_default();
-    Some(Arc::new(RabbitQueue::start(RabbitOptions {
-        host,
+    Some(RabbitOptions {
+        host: backends.rabbitmq_host.clone()?,
         port: backends.rabbitmq_port,
         user: backends.rabbitmq_user.clone(),
         password,
         vhost: backends.rabbitmq_vhost.clone(),
         prefix: backends.schema.clone(),
-    })))
+    })
 }

@@ -31,6 +31,7 @@ use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
 use tutti_engine::driver::{Engine, Observer, Options, Ports, Recall, Retention, SystemClock};
+use tutti_engine::ports::jobs::JobBroker;
 use tutti_engine::ports::knowledge::KnowledgeBase;
 use tutti_engine::ports::records::Records;
 use tutti_engine::run::RunNo;
@@ -102,9 +103,11 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         origins: settings.listen.cors_origins.clone(),
         ..ServerOptions::default()
     };
-    let app = App::new(engine.clone(), application(settings, book, research, records, backends.parts()));
+    let jobs = backends.jobs.clone();
+    let app = App::new(engine.clone(), application(settings, book, research, records, jobs, backends.parts()));
     tokio::spawn(forget_voices(app.clone(), over));
     let desk = tokio::spawn(app.clone().keep_desk());
+    let job_desk = tokio::spawn(app.clone().keep_jobs());
     let router = tutti_server::router(app, options.clone());
     let stop_serving = options.stop.clone();
     let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
@@ -112,6 +115,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         Box::pin(async move {
             stop_serving.cancel();
             desk.abort();
+            job_desk.abort();
             let ((), served) = tokio::join!(engine.shutdown(DRAIN), serving);
             if let Ok(Err(error)) = served {
                 tracing::error!("the server ended badly: {error}");
@@ -351,9 +355,13 @@ fn configuration(settings: &Settings, research: &Research, llm: &str) -> BTreeMa
 }
 
 /// Registered agents, as the application sees them.
-fn orchestrator(settings: &Orchestrator, records: Arc<dyn Records>) -> tutti_app::registry::Orchestrator {
+fn orchestrator(
+    settings: &Orchestrator,
+    records: Arc<dyn Records>,
+    jobs: Option<Arc<dyn JobBroker>>,
+) -> tutti_app::registry::Orchestrator {
     let Orchestrator { sessions_max, idle, silence, .. } = *settings;
-    tutti_app::registry::Orchestrator { records, sessions_max, idle, silence, hooks: settings.hooks() }
+    tutti_app::registry::Orchestrator { records, sessions_max, idle, silence, hooks: settings.hooks(), jobs }
 }
 
 fn set(is_set: bool) -> String {
@@ -369,6 +377,7 @@ fn application(
     agents: AgentBook,
     research: Research,
     records: Arc<dyn Records>,
+    jobs: Option<Arc<dyn JobBroker>>,
     parts: Parts,
 ) -> tutti_app::Options {
     let llm =
@@ -383,7 +392,7 @@ fn application(
         configuration: configuration(settings, &research, llm),
         research,
         budgets: settings.budgets,
-        orchestrator: orchestrator(&settings.orchestrator, records),
+        orchestrator: orchestrator(&settings.orchestrator, records, jobs),
         metrics: counters(settings.orchestrator.metrics),
         version: env!("CARGO_PKG_VERSION"),
     }

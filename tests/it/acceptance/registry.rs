@@ -1,5 +1,6 @@
 //! Registered agents: a test for each row of the contract's section, and for what it says beside them.
 
+mod amqp;
 mod brain;
 mod jobs;
 mod lifecycle;
