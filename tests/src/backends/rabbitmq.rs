@@ -93,7 +93,20 @@ impl RabbitMq {
     /// # Panics
     /// When it does not start.
     pub async fn up(&self) {
+        self.up_with("").await;
+    }
+
+    /// Starts it as if its disk were nearly full: it takes no messages, and gives those that it has.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn up_short_of_disk(&self) {
+        self.up_with("disk_free_limit.absolute = 900000GB\n").await;
+    }
+
+    async fn up_with(&self, settings: &str) {
         let dir = self.dir.path();
+        std::fs::write(dir.join("node.conf"), settings).expect("a file can be written");
         let mut command = as_user("rabbitmq", Path::new(SERVER));
         command.current_dir(dir).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", dir);
         // So the script becomes the node, and its process id is the node's.
@@ -105,7 +118,7 @@ impl RabbitMq {
         for (name, at) in [
             ("RABBITMQ_MNESIA_BASE", "data"),
             ("RABBITMQ_LOG_BASE", "log"),
-            ("RABBITMQ_CONFIG_FILE", "none.conf"),
+            ("RABBITMQ_CONFIG_FILE", "node.conf"),
             ("RABBITMQ_ADVANCED_CONFIG_FILE", "none.config"),
             ("RABBITMQ_CONF_ENV_FILE", "none.env"),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", "plugins"),
@@ -128,6 +141,22 @@ impl RabbitMq {
     pub fn cut(&self) {
         if let Some(mut process) = self.lock().take() {
             process.kill9();
+        }
+    }
+
+    /// Stops it in its tracks: its connections stay open and nothing answers, until [`go_on`](Self::go_on).
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(process) = &*self.lock() {
+            let _ = rustix::process::kill_process(process.pid(), signal);
         }
     }
 

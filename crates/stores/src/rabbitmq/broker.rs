@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 pub(super) const WORD_MAX: Duration = Duration::from_secs(10);
 /// A peer that says nothing for twice as long is gone.
 const HEARTBEAT_S: u16 = 10;
-/// How often an idle connection is looked at. One that is used tells by itself.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a connection that says nothing is looked at.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// Dead letters that are kept; older ones go first. They are there to be seen, not to fill a disk.
 const DEAD_MAX: i32 = 10_000;
 

@@ -2,13 +2,14 @@
 
 use crate::link::Backoff;
 use crate::rabbitmq::Shared;
-use crate::rabbitmq::broker::{Broker, Names, WORD_MAX, speaks};
+use crate::rabbitmq::broker::{Broker, LOOK, Names, WORD_MAX, speaks};
 use futures_util::future::try_join_all;
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tutti_engine::run::RunNo;
 
@@ -149,7 +150,7 @@ async fn session(shared: &Shared, broker: Broker, backoff: &mut Backoff) -> Resu
 async fn send(shared: &Shared, broker: &Broker, batch: &[Offer]) -> Result<Vec<Offer>, String> {
     let publishing = publish(&broker.channel, &shared.names, batch);
     tokio::pin!(publishing);
-    let mut was_blocked = false;
+    let (mut was_blocked, mut waited) = (false, Duration::ZERO);
     loop {
         tokio::select! {
             sent = &mut publishing => {
@@ -158,13 +159,13 @@ async fn send(shared: &Shared, broker: &Broker, batch: &[Offer]) -> Result<Vec<O
                 }
                 return sent;
             }
-            () = tokio::time::sleep(WORD_MAX) => {
-                if !broker.is_blocked() {
-                    return Err(format!("no confirm within {} s", WORD_MAX.as_secs()));
-                }
-                was_blocked = true;
-                shared.health.set(PART, Err("it is short of memory or disk and takes no messages".into()));
-            }
+            () = tokio::time::sleep(LOOK) => waited += LOOK,
+        }
+        if broker.is_blocked() {
+            (was_blocked, waited) = (true, Duration::ZERO);
+            shared.health.set(PART, Err("it is short of memory or disk and takes no messages".into()));
+        } else if waited >= WORD_MAX {
+            return Err(format!("no confirm within {} s", WORD_MAX.as_secs()));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! RabbitMQ: the queue's suite on a real node, and what brokers do to those who trust them.
 
 use crate::until;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tutti_engine::conformance::queue;
@@ -69,53 +70,44 @@ async fn a_message_that_names_no_run_is_kept_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn offers_outlive_a_broker_that_is_killed() {
+async fn offers_outlive_a_broker_that_is_killed_and_wait_for_one_that_is_away() {
     let Some(server) = RabbitMq::start().await else { return skip("RabbitMQ") };
     let (a, b) = (open(&server, "cut"), open(&server, "cut"));
     up(&a).await;
     up(&b).await;
-    // Confirmed, hence on its disk.
     let mut hand = server.amqp().await;
     (1..=5).for_each(|run| a.offer(RunNo(run), 4));
     b.room(3);
     let held = in_time("an offer", b.next(1)).await;
     assert_eq!(held.len(), 1);
     b.room(0);
-    loop {
-        if hand.count("cut.runs").await.unwrap() == 4 {
-            break;
-        }
+    while hand.count("cut.runs").await.unwrap() < 4 {
         tokio::task::yield_now().await;
     }
     server.cut();
     down(&a).await;
     down(&b).await;
-    // Waits for its return.
+    // Waits for its return, as one does that came when it was away.
     a.offer(RunNo(6), 4);
+    let late = open(&server, "late");
+    late.room(5);
+    (1..=3).for_each(|run| late.offer(RunNo(run), 4));
+    let is_known = |why: &str| !why.contains("not connected yet");
+    until("the failure to be known", || matches!(late.condition(), Condition::Down(why) if is_known(&why))).await;
     server.up().await;
+    assert_eq!(done(&late, 3).await, [1, 2, 3]);
+    up(&late).await;
     up(&a).await;
     up(&b).await;
-    // The broker does not know that it was settled: it comes again, and the store says that it is over.
+    // The broker does not know that it was settled: it comes again, and the store says that it is over. So does what was on its disk
+    // and not confirmed yet.
     held.into_iter().for_each(Offered::done);
     b.room(9);
-    assert_eq!(done(&b, 6).await, [1, 2, 3, 4, 5, 6]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_comes_later_is_found() {
-    let Some(server) = RabbitMq::start().await else { return skip("RabbitMQ") };
-    server.cut();
-    let queue = open(&server, "late");
-    queue.room(5);
-    (1..=3).for_each(|run| queue.offer(RunNo(run), 4));
-    until(
-        "the failure to be known",
-        || matches!(queue.condition(), Condition::Down(why) if !why.contains("not connected yet")),
-    )
-    .await;
-    server.up().await;
-    assert_eq!(done(&queue, 3).await, [1, 2, 3]);
-    assert_eq!(queue.condition(), Condition::Up);
+    let mut seen = BTreeSet::new();
+    while seen.len() < 6 {
+        seen.extend(done(&b, 1).await);
+    }
+    assert_eq!(seen, (1..=6).collect());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,4 +165,33 @@ async fn many_offers_pass() {
     a.close().await;
     b.close().await;
     assert_eq!(server.amqp().await.count(&format!("{prefix}.runs")).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_takes_nothing_still_gives() {
+    let Some(server) = RabbitMq::start().await else { return skip("RabbitMQ") };
+    let (a, b) = (open(&server, "full"), open(&server, "full"));
+    up(&a).await;
+    (1..=5).for_each(|run| a.offer(RunNo(run), 4));
+    let mut hand = server.amqp().await;
+    while hand.count("full.runs").await.unwrap() < 5 {
+        tokio::task::yield_now().await;
+    }
+    server.cut();
+    down(&a).await;
+    down(&b).await;
+    server.up_short_of_disk().await;
+    up(&a).await;
+    up(&b).await;
+    a.offer(RunNo(6), 4);
+    until("the want to be known", || matches!(a.condition(), Condition::Down(why) if why.contains("memory or disk")))
+        .await;
+    b.room(3);
+    assert_eq!(done(&b, 5).await, [1, 2, 3, 4, 5]);
+    assert_eq!(b.condition(), Condition::Up);
+    server.cut();
+    server.up().await;
+    // What it had not written when it was killed, it forgot: some come again, and the store says that they are over.
+    while done(&b, 1).await != [6] {}
+    up(&a).await;
 }
