@@ -1,5 +1,5 @@
 # `make` lists what there is. Logic lives in Rust tests, not here.
-.PHONY: help dev test fast sim accept chaos bench fmt lint
+.PHONY: help dev test fast sim accept chaos bench fmt lint backends
 CARGO ?= cargo
 BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/tutti
 # Where it may: a fresh Debian has no package lists yet.
@@ -11,9 +11,12 @@ help: ## this list
 dev: cc ## run the server from source
 	$(CARGO) run -p tutti -- serve
 
-test: cc ## every test: unit, conformance, simulation, acceptance, kill -9
+test: cc backends ## every test: unit, conformance, simulation, acceptance, kill -9
 	$(CARGO) build --locked -p tutti -p tutti-tests --bins
 	TUTTI_BIN=$(BUILT) $(CARGO) test --workspace --locked --no-fail-fast
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo "skipped: PostgreSQL is not on this machine"
+	! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || TUTTI_TEST_STORE=postgres TUTTI_BIN=$(BUILT) \
+		$(CARGO) test --locked -p tutti-tests --test it -- acceptance --skip data_directory
 
 fast: cc ## unit tests and a short simulation: no network, under a minute
 	TUTTI_SEEDS=200 $(CARGO) test --locked -p tutti-engine -p tutti-stores -p tutti-workflows -p tutti-app
@@ -21,11 +24,11 @@ fast: cc ## unit tests and a short simulation: no network, under a minute
 sim: cc ## twenty thousand stories with crashes, stolen runs and unknown commits
 	TUTTI_SEEDS=20000 $(CARGO) test --locked -p tutti-engine -p tutti-workflows --test it -- sim_ --nocapture
 
-accept: cc ## the real binary over HTTP
+accept: cc backends ## the real binary over HTTP
 	$(CARGO) build --locked -p tutti -p tutti-tests --bins
 	TUTTI_BIN=$(BUILT) $(CARGO) test --locked -p tutti-tests --test it -- acceptance
 
-chaos: cc ## the real binary killed at random under load
+chaos: cc backends ## the real binary killed at random under load
 	$(CARGO) build --locked -p tutti -p tutti-tests --bins
 	TUTTI_BIN=$(BUILT) $(CARGO) test --locked -p tutti-tests --test it -- chaos --nocapture
 
@@ -40,6 +43,11 @@ fmt: ## format the code
 lint: cc ## format check, and clippy with warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# What the tests of several machines start; without them those tests skip aloud.
+backends:
+	@{ ls /usr/lib/postgresql/*/bin/postgres && command -v redis-server rabbitmq-server; } >/dev/null 2>&1 || \
+		$(call install,postgresql redis-server rabbitmq-server) || true
 
 # Bundled SQLite and the TLS library are C.
 cc:

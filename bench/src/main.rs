@@ -6,9 +6,11 @@
 //!
 //! `BENCH_SECS` (3) and `BENCH_ROUNDS` (3) shorten or lengthen it. `LIMITS` names a probe that is built already, `RESTATE` the
 //! binary of a Restate server, `MAF` a Python with Microsoft's Agent Framework, `MOCKLLM` a model server that is built already.
-//! `BENCH_ONLY=load|teams|desk` measures one part; `BASELINE` and `PG_URL` are the desk's.
+//! `BENCH_ONLY=load|teams|desk|cluster` measures one part; `BASELINE` is the desk's, `LG_PY`, `DBOS_PY` and `AMQP_PY` are the
+//! cluster's (see there).
 
 mod child;
+mod cluster;
 mod desk;
 mod disk;
 mod http;
@@ -25,7 +27,7 @@ use anyhow::Result;
 use places::Places;
 use report::Report;
 
-/// Whether `BENCH_ONLY` (`load`, `teams`, `desk`) leaves this part in.
+/// Whether `BENCH_ONLY` (`load`, `teams`, `desk`, `cluster`) leaves this part in.
 fn wants(part: &str) -> bool {
     std::env::var("BENCH_ONLY").map_or(true, |only| only.is_empty() || only == part)
 }
@@ -44,6 +46,9 @@ fn main() -> Result<()> {
         }
         if wants("desk") {
             desk::measure(&places, &mut report)?;
+        }
+        if wants("cluster") {
+            cluster::measure(&places, &mut report)?;
         }
     } else {
         report.note("wrk is not installed (Debian: apt-get install wrk): no load was measured");

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tutti_tests::backends::postgres::Postgres;
 
 /// The probe, ready to run.
 pub struct Probe {
@@ -31,6 +32,18 @@ impl Probe {
         let mut command = Command::new(&self.binary);
         command.env("LOG", "1").args(["serve", "sqlite"]).arg(&dir).arg(&address);
         let running = Running::quietly(&mut command, &places.scratch.join("probe.log"))?;
+        until_works("the probe to answer", || http::request(&address, "POST", "/five", ""))?;
+        Ok((running, address))
+    }
+
+    /// As [`serve`](Self::serve), on PostgreSQL.
+    pub fn serve_postgres(&self, places: &Places, postgres: &Postgres) -> Result<(Running, String)> {
+        let dir = places.empty("probe-pg")?;
+        let address = free_address()?;
+        let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", postgres.port());
+        let mut command = Command::new(&self.binary);
+        command.env("LOG", "1").env("PG_DSN", dsn).args(["serve", "pg"]).arg(&dir).arg(&address);
+        let running = Running::quietly(&mut command, &places.scratch.join("probe-pg.log"))?;
         until_works("the probe to answer", || http::request(&address, "POST", "/five", ""))?;
         Ok((running, address))
     }

@@ -9,9 +9,37 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
+use tutti_tests::backends::postgres::Postgres;
 
 /// A run of five pure steps that do nothing.
 pub const FIVE: &str = r#"{"workflow":"noop","input":{"steps":5}}"#;
+
+/// One of several processes.
+#[derive(Clone)]
+pub struct Node {
+    role: String,
+    env: Vec<(String, String)>,
+}
+
+impl Node {
+    /// On PostgreSQL, in a schema of that name.
+    pub fn on(postgres: &Postgres, schema: &str) -> Self {
+        let env = vec![("POSTGRES_DSN".into(), postgres.dsn()), ("POSTGRES_SCHEMA".into(), schema.into())];
+        Self { role: "all".into(), env }
+    }
+
+    /// In a role.
+    pub fn role(mut self, role: &str) -> Self {
+        self.role = role.into();
+        self
+    }
+
+    /// With a variable set.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+}
 
 /// A running server.
 pub struct Server {
@@ -36,6 +64,15 @@ impl Server {
         let mut command = Command::new(&places.tutti);
         command.env_clear().env("LLM_BASE_URL", model_url).env("LLM_DEFAULT_MODEL", model);
         command.current_dir(data).args(["serve", "--port", "0", "--data"]).arg(data);
+        let (process, address) = Running::until(&mut command, listens_on)?;
+        Ok(Self { address, process })
+    }
+
+    /// Starts it as one of several.
+    pub fn start_node(places: &Places, data: &Path, node: &Node) -> Result<Self> {
+        let mut command = Command::new(&places.tutti);
+        command.env_clear().envs(node.env.iter().map(|(name, value)| (name, value)));
+        command.current_dir(data).args(["serve", "--role", &node.role, "--port", "0", "--data"]).arg(data);
         let (process, address) = Running::until(&mut command, listens_on)?;
         Ok(Self { address, process })
     }

@@ -8,6 +8,7 @@ mod idempotency;
 mod models;
 mod orchestrate;
 mod protected;
+mod registry;
 mod runs;
 mod services;
 mod sessions;

@@ -3,8 +3,9 @@
 mod read;
 
 pub use crate::book::{AgentBook, Listed, Unconfigured};
-pub(crate) use read::name_error;
+pub(crate) use read::{REASONING, name_error};
 
+use crate::brain::Brain;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,6 +27,10 @@ pub enum Kind {
     Human,
     /// Another workflow, run as a child: a nested pattern.
     Workflow,
+    /// A service that is asked over A2A.
+    A2a,
+    /// Workers, who come for their work.
+    Queue,
 }
 
 /// How a language model goes about its work.
@@ -128,6 +133,15 @@ pub struct AgentDefinition {
     /// What a `workflow` agent runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nested: Option<Nested>,
+    /// The graph of a registered agent, in the place of one model and its tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brain: Option<Box<Brain>>,
+    /// Agents that it may ask while it works, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asks: Vec<String>,
+    /// The tenant that registered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
 }
 
 impl AgentDefinition {
@@ -148,6 +162,9 @@ impl AgentDefinition {
             temperature: None,
             endpoint: None,
             nested: None,
+            brain: None,
+            asks: Vec::new(),
+            tenant: None,
         }
     }
 }

@@ -57,6 +57,8 @@ const UNCONFIGURED: [Unconfigured; 3] = [
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentBook {
     ready: BTreeMap<String, AgentDefinition>,
+    /// Agents that cannot be used now, and why.
+    refused: BTreeMap<String, String>,
     /// Which endpoints agents of a request may have.
     policy: EgressPolicy,
 }
@@ -68,7 +70,8 @@ impl Default for AgentBook {
             "You are a helpful assistant. Answer what was asked, briefly and exactly; say so when you do not know.",
         );
         llm.description = Some("A plain assistant on the default model.".into());
-        Self { ready: BTreeMap::from([(llm.name.clone(), llm)]), policy: EgressPolicy::default() }
+        let ready = BTreeMap::from([(llm.name.clone(), llm)]);
+        Self { ready, refused: BTreeMap::new(), policy: EgressPolicy::default() }
     }
 }
 
@@ -106,6 +109,30 @@ impl AgentBook {
         Self { policy, ..self }
     }
 
+    /// Whether an agent of a request may have this address.
+    ///
+    /// # Errors
+    /// In words; for a private or loopback address they name `EGRESS_ALLOW`.
+    pub fn admits(&self, endpoint: &str) -> Result<(), String> {
+        self.policy.registrable(endpoint)
+    }
+
+    /// The same book with more agents, which take the place of others of their names; some of them cannot be used now, and it
+    /// says why.
+    #[must_use]
+    pub fn with_known(mut self, agents: Vec<(String, Result<AgentDefinition, String>)>) -> Self {
+        for (name, agent) in agents {
+            match agent {
+                Ok(agent) => drop(self.ready.insert(name, agent)),
+                Err(why) => {
+                    self.ready.remove(&name);
+                    self.refused.insert(name, why);
+                }
+            }
+        }
+        self
+    }
+
     /// Reads an agent that a request defines.
     #[must_use]
     pub fn read(&self, form: &Form<'_>) -> Option<AgentDefinition> {
@@ -115,6 +142,9 @@ impl AgentBook {
     /// The agent of that name; `None` when there is none.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Listed<'_>> {
+        if self.refused.contains_key(name) {
+            return None;
+        }
         let missing = || UNCONFIGURED.iter().find(|u| u.name == name).map(Listed::Unconfigured);
         self.ready.get(name).map(Listed::Ready).or_else(missing)
     }
@@ -130,6 +160,9 @@ impl AgentBook {
     /// What to say about a name that nobody bears.
     #[must_use]
     pub fn unknown(&self, name: &str) -> String {
+        if let Some(why) = self.refused.get(name) {
+            return why.clone();
+        }
         let all = self.list();
         let hint =
             nearest(name, all.iter().map(Listed::name)).map_or(String::new(), |n| format!("; did you mean {n:?}?"));

@@ -1,21 +1,28 @@
 //! Who does it: agents, models, teams, and the one way out of the process.
 //!
-//! Nouns: agent, team, model, provider, egress, form.
+//! Nouns: agent, brain, team, job, model, provider, egress, form.
 //! Must not know: stores, app, server, workflows. The HTTP client is named in [`egress`] and nowhere else.
 
+pub mod a2a_agent;
 pub mod agent;
+pub mod ask;
 mod book;
+pub mod brain;
 pub mod breaker;
 pub mod card;
+pub mod condition;
 pub mod egress;
+pub mod factory;
 pub mod form;
 pub mod http_agent;
+pub mod job;
 pub mod knowledge;
 pub mod market;
 pub mod model;
 pub mod payment;
 pub mod person;
 mod reasoning;
+pub mod registry;
 pub mod srv;
 pub mod team;
 pub mod ticket_agents;

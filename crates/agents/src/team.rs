@@ -70,6 +70,8 @@ pub struct Rules {
     pub approve: Option<Approve>,
     /// What was said in the conversation before this run, oldest first.
     pub earlier: Vec<Message>,
+    /// What agents that are services are told besides.
+    pub context: Option<Value>,
 }
 
 /// One agent of a team.

@@ -1,7 +1,11 @@
 //! One member's turn: what it is given, how it goes about it, what it says.
 
+use crate::a2a_agent::AskA2a;
 use crate::agent::{Kind, Reasoning};
-use crate::http_agent::{AskHttp, Line};
+use crate::ask;
+use crate::brain;
+use crate::http_agent::{AskHttp, HandTo, Line, Reply};
+use crate::job::{self, Job};
 use crate::model::{Chat, ChatMessage, ChatReply, ChatRequest, Role, ToolCall, ToolSpec, bound, price};
 use crate::person::{agree, decide};
 use crate::reasoning;
@@ -100,13 +104,17 @@ impl Member {
         }
         match self.agent.kind {
             Kind::Llm => Box::pin(self.think(ctx, turn)).await,
-            Kind::Http => Box::pin(self.ask_service(ctx, turn)).await,
+            Kind::Http | Kind::A2a => Box::pin(self.ask_service(ctx, turn)).await,
+            Kind::Queue => Box::pin(self.ask_worker(ctx, turn)).await,
             Kind::Human => self.ask_person(ctx, turn).await,
             Kind::Workflow => Box::pin(self.run_nested(ctx, turn)).await,
         }
     }
 
-    async fn think(&self, ctx: &Ctx, turn: Turn<'_>) -> Result<Said> {
+    pub(crate) async fn think(&self, ctx: &Ctx, turn: Turn<'_>) -> Result<Said> {
+        if let Some(brain) = &self.agent.brain {
+            return Box::pin(brain::run::run(self, brain, ctx, turn)).await;
+        }
         let talk = Talk::new(self, ctx, turn);
         match self.agent.reasoning {
             // A closing word, and one in a given form, is said at once.
@@ -121,18 +129,53 @@ impl Member {
 
     async fn ask_service(&self, ctx: &Ctx, turn: Turn<'_>) -> Result<Said> {
         let asking = &self.rules.asking;
+        let sources: Vec<_> = turn.said.iter().map(|m| &m.source).collect();
+        let about = json!({ "input_from": sources });
+        let (endpoint, agent) = (self.agent.endpoint.clone().unwrap_or_default(), self.name().to_owned());
+        let run_id = ctx.run_id().0.to_string();
+        let input = asked_as_data(turn);
+        let reply: Reply = if self.agent.kind == Kind::A2a {
+            let ask = AskA2a { endpoint, agent, text: asked_as_text(turn), data: input, run_id };
+            let call = ctx.call("ask", ask).retry(asking.retry).timeout(asking.http_timeout).traces(Traces::Agent);
+            call.agent(self.name()).about(&about).await?
+        } else {
+            let (messages, context) = (self.lines(turn), self.rules.context.clone());
+            let ask = AskHttp { endpoint, agent, messages, run_id, input, context };
+            let call = ctx.call("ask", ask).retry(asking.retry).timeout(asking.http_timeout).traces(Traces::Agent);
+            call.agent(self.name()).about(&about).await?
+        };
+        let said = self.said(text_of(&reply.said), reply.said.output, step_key(ctx, "ask"));
+        Ok(Said { handoff: self.handed(turn, reply.handoff), ..said })
+    }
+
+    /// Workers as a member: a job that one of them takes, in a run of its own.
+    async fn ask_worker(&self, ctx: &Ctx, turn: Turn<'_>) -> Result<Said> {
+        let job = Job {
+            agent_id: self.name().into(),
+            tenant: self.agent.tenant.clone().unwrap_or_default(),
+            run_id: ctx.run_id().0.to_string(),
+            input: asked_as_data(turn).unwrap_or_else(|| json!(asked_as_text(turn))),
+            messages: self.lines(turn),
+            context: self.rules.context.clone(),
+        };
+        let run = ctx.child("run", job::WORKFLOW, &job).agent(self.name()).allot(turn.siblings.max(1), None);
+        let output = run.await?;
+        let value = output.pointer("/output/value").cloned().unwrap_or_default();
+        let said = self.said(text_from(&value), (!value.is_string()).then_some(value), step_key(ctx, "run"));
+        Ok(Said { handoff: self.handed(turn, crate::http_agent::read_handoff(&output)), ..said })
+    }
+
+    /// The conversation as those who are not language models get it.
+    fn lines(&self, turn: Turn<'_>) -> Vec<Line> {
         let line = |m: &Message| Line { from: m.from.clone(), content: m.text.clone() };
         let order = turn.order.map(|order| Line { from: None, content: order.into() });
-        let ask = AskHttp {
-            endpoint: self.agent.endpoint.clone().unwrap_or_default(),
-            agent: self.name().into(),
-            messages: self.rules.earlier.iter().chain(turn.said).map(line).chain(order).collect(),
-            run_id: ctx.run_id().0.to_string(),
-        };
-        let sources: Vec<_> = turn.said.iter().map(|m| &m.source).collect();
-        let call = ctx.call("ask", ask).retry(asking.retry).timeout(asking.http_timeout).traces(Traces::Agent);
-        let reply = call.agent(self.name()).about(&json!({ "input_from": sources })).await?;
-        Ok(self.said(text_of(&reply), reply.output, step_key(ctx, "ask")))
+        self.rules.earlier.iter().chain(turn.said).map(line).chain(order).collect()
+    }
+
+    /// A wish to hand the work on, where it may go there.
+    fn handed(&self, turn: Turn<'_>, wish: Option<HandTo>) -> Option<Handoff> {
+        let HandTo { to, reason } = wish?;
+        turn.handoffs.iter().any(|route| route.to == to).then_some(Handoff { to, reason })
     }
 
     /// A person as a member: asked as for an approval, and the input is the answer.
@@ -171,6 +214,9 @@ impl Member {
 
     /// What a tool gave back, or what went wrong, for the model to read.
     async fn use_tool(&self, ctx: &Ctx, call: &ToolCall) -> Result<String> {
+        if call.name == ask::NAME && !self.agent.asks.is_empty() {
+            return Box::pin(ask::ask(self, ctx, call)).await;
+        }
         if !self.agent.tools.contains(&call.name) {
             return Ok(format!("There is no tool named {:?}. There are: {}.", call.name, self.agent.tools.join(", ")));
         }
@@ -248,6 +294,12 @@ fn text_from(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
+/// The question as data, where it is more than a text.
+fn asked_as_data(turn: Turn<'_>) -> Option<Value> {
+    let last = turn.said.last().filter(|m| m.source == Source::Input)?;
+    last.value.clone()
+}
+
 /// A turn in one text, for those who take no conversation.
 fn asked_as_text(turn: Turn<'_>) -> String {
     let said = turn.said.iter().map(|m| match &m.from {
@@ -277,6 +329,7 @@ impl<'t> Talk<'t> {
             turn.handoffs.iter().enumerate().map(|(i, route)| (tool_name(i, &route.to), route.to.clone())).collect();
         if !turn.is_closing && turn.schema.is_none() {
             request.tools = tool::specs(&member.agent.tools);
+            request.tools.extend(ask::spec(&member.agent));
         }
         request.tools.extend(turn.handoffs.iter().zip(&handoffs).map(|(route, (name, _))| handoff_tool(name, route)));
         Self { member, ctx, turn, request, handoffs, asked: 0, tokens: 0, tools: Vec::new() }

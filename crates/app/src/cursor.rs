@@ -34,6 +34,32 @@ pub(crate) fn read(list: &str, text: &str) -> Result<At, Failure> {
     parse().ok_or_else(|| Failure::invalid(vec![wrong()]))
 }
 
+/// The cursor of a place in a list by name.
+pub(crate) fn write_name(list: &str, name: &str) -> String {
+    let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hex}.{:04x}", seal_name(list, name))
+}
+
+fn seal_name(list: &str, name: &str) -> u16 {
+    let hash = hash_parts(&[list, name]);
+    u16::from_be_bytes([hash[0], hash[1]])
+}
+
+/// The name that a cursor stands for.
+///
+/// # Errors
+/// A cursor that this list did not give.
+pub(crate) fn read_name(list: &str, text: &str) -> Result<String, Failure> {
+    let parse = || {
+        let (hex, sealed) = text.split_once('.')?;
+        let pairs = hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        let name = String::from_utf8(pairs.collect::<Option<Vec<u8>>>()?).ok()?;
+        (seal_name(list, &name) == u16::from_str_radix(sealed, 16).ok()?).then_some(name)
+    };
+    let wrong = || FieldError::value(vec!["query".into(), "cursor".into()], "this cursor was not given by this list");
+    parse().ok_or_else(|| Failure::invalid(vec![wrong()]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +69,13 @@ mod tests {
         for at in [(1, 0), (255, 3), (1_000_000_007, u32::MAX)] {
             assert_eq!(read("runs", &write("runs", at)).unwrap(), at);
             assert!(read("sessions", &write("runs", at)).is_err());
+        }
+        for name in ["", "a", "ünder.writing_01"] {
+            assert_eq!(read_name("agents", &write_name("agents", name)).unwrap(), name);
+            assert!(read_name("runs", &write_name("agents", name)).is_err());
+        }
+        for wrong in ["", ".", "a.0", "zz.0000", "ä.€", "61.zzzz"] {
+            assert!(read_name("agents", wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "x", "1", "1.0", "1.0.0000", "zzzz.z.zzzz", "ä.€.ö", "-1.0.ffff", "1.0.0000.0"] {
             assert!(read("runs", wrong).is_err(), "{wrong}");

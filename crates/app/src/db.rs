@@ -57,7 +57,7 @@ impl App {
         let stats = store.stats().await?;
         let oldest = store.oldest_runnable(now).await?;
         let retention = self.engine().retention();
-        let days = (retention.age != std::time::Duration::MAX).then(|| retention.age.as_secs() / 86_400);
+        let days = (retention.age != std::time::Duration::MAX).then_some(retention.age.as_secs() / 86_400);
         Ok(DbStatus {
             store: stats.name,
             schema: stats.schema,

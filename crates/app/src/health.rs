@@ -93,6 +93,9 @@ impl App {
                     None => json!("the store"),
                 };
             }
+            for (name, part) in (self.inner.options.parts.0)() {
+                parts[name] = part;
+            }
             parts
         });
         let configuration = is_known.then(|| self.inner.options.configuration.clone());

@@ -1,9 +1,10 @@
 //! What can be asked of Tutti, in the contract's nouns. HTTP, the command line, MCP and A2A all speak to this and to
 //! nothing else.
 //!
-//! Nouns: caller, run, orchestration, pattern, session, approval, event, failure.
+//! Nouns: caller, run, orchestration, pattern, session, approval, event, agent, task, job, failure.
 //! Must not know: a header, a status line, a store.
 
+pub mod agent_tasks;
 pub mod approvals;
 pub mod articles;
 pub mod budgets;
@@ -13,10 +14,12 @@ pub mod db;
 pub mod events;
 pub mod failure;
 pub mod health;
+pub mod jobs;
 pub mod json;
 pub mod metrics;
 pub mod orchestrate;
 pub mod patterns;
+pub mod registry;
 pub mod result;
 pub mod runs;
 pub mod sessions;
@@ -59,8 +62,12 @@ pub struct Options {
     pub budgets: budgets::Budgets,
     /// Where research tasks find, buy and pay.
     pub research: tasks::Research,
+    /// Registered agents.
+    pub orchestrator: registry::Orchestrator,
     /// Writes the counters down, as Prometheus reads them.
     pub metrics: Render,
+    /// Parts that the engine does not know of, with how they do: each `{status, …}`.
+    pub parts: Parts,
     /// How each outside part is set: `llm` → `configured`, `default` or `absent`.
     pub configuration: BTreeMap<String, String>,
 }
@@ -76,7 +83,9 @@ impl Default for Options {
             ticket_services: BTreeMap::new(),
             budgets: budgets::Budgets::default(),
             research: tasks::Research::default(),
+            orchestrator: registry::Orchestrator::default(),
             metrics: Render::default(),
+            parts: Parts::default(),
             configuration: BTreeMap::new(),
         }
     }
@@ -90,6 +99,23 @@ impl Default for Render {
     /// Nothing is counted.
     fn default() -> Self {
         Self(Arc::new(String::new))
+    }
+}
+
+/// See [`Options::parts`].
+#[derive(Clone)]
+pub struct Parts(pub Arc<dyn Fn() -> Vec<(&'static str, serde_json::Value)> + Send + Sync>);
+
+impl Default for Parts {
+    /// None.
+    fn default() -> Self {
+        Self(Arc::new(Vec::new))
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Parts")
     }
 }
 
@@ -133,8 +159,11 @@ impl App {
     }
 
     /// What was counted, as Prometheus reads it.
-    #[must_use]
-    pub fn metrics(&self) -> String {
+    pub async fn metrics(&self) -> String {
+        match self.active_agents().await {
+            Ok(active) => metrics::agents_active(active),
+            Err(failure) => tracing::warn!("active agents cannot be counted: {failure}"),
+        }
         (self.inner.options.metrics.0)()
     }
 
@@ -147,6 +176,11 @@ impl App {
     }
 
     fn setting(&self) -> Setting<'_> {
-        Setting { agents: &self.inner.options.agents, iterations_max: self.inner.options.iterations_max, depth: 0 }
+        Setting {
+            agents: &self.inner.options.agents,
+            iterations_max: self.inner.options.iterations_max,
+            depth: 0,
+            named: None,
+        }
     }
 }

@@ -7,23 +7,33 @@ use crate::result::Orchestration;
 use crate::start::{Ask, Prepared, Started, read_session};
 use serde_json::Value;
 use tutti_agents::form::{Errors, Field, Form, nearest};
-use tutti_workflows::patterns::{PATTERNS, Pattern, check_asked, find};
+use tutti_workflows::patterns::{PATTERNS, Pattern, Setting, check_asked, find};
 
 impl App {
     /// Reads `{pattern, input, agents, session_id?, on_busy?, session?, options?}`. With `stream`, answers are journaled as they arrive.
     ///
     /// # Errors
     /// Every wrong field at once; or `Unavailable` when a named agent lacks a setting.
-    pub fn read_orchestrate(&self, caller: &Caller, body: &Value, stream: bool) -> Result<Prepared, Failure> {
+    pub async fn read_orchestrate(&self, caller: &Caller, body: &Value, stream: bool) -> Result<Prepared, Failure> {
+        self.with_agents(caller, |setting| self.read_orchestrate_with(caller, body, stream, setting)).await
+    }
+
+    fn read_orchestrate_with(
+        &self,
+        caller: &Caller,
+        body: &Value,
+        stream: bool,
+        setting: &Setting<'_>,
+    ) -> Result<Prepared, Failure> {
         let errors = Errors::default();
         let read = Form::body(body, &errors).and_then(|form| {
             let pattern = self.read_pattern(&form.field("pattern").required());
             let (session, terms) = read_session(&form, self.window());
             let Some(pattern) = pattern else {
-                check_asked(&form, &self.setting());
+                check_asked(&form, setting);
                 return None;
             };
-            let checked = (pattern.check)(&form, &self.setting());
+            let checked = (pattern.check)(&form, setting);
             Some(Ask { session, terms, stream, ..Ask::of_pattern(pattern.name, checked?) })
         });
         let ask = errors.or(read).map_err(Failure::invalid)?;

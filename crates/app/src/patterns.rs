@@ -1,19 +1,24 @@
 //! What can be run: the patterns with their options, the agents they may name, and every workflow.
 
-use crate::{App, WINDOW_MESSAGES_MAX, WINDOW_TOKENS_MAX};
+use crate::{App, Caller, Failure, WINDOW_MESSAGES_MAX, WINDOW_TOKENS_MAX};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use tutti_agents::agent::{AgentDefinition, Listed};
+use tutti_agents::registry::{self, AGENT, Agent};
 use tutti_workflows::patterns::{AGENTS_MAX, PATTERNS, find};
 
 impl App {
     /// Each pattern with its description, the JSON Schema of its options, and an example.
-    #[must_use]
-    pub fn patterns(&self) -> Value {
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn patterns(&self, caller: &Caller) -> Result<Value, Failure> {
         let known = PATTERNS.iter().filter(|p| self.knows(p.name));
         let items: Vec<_> = known
             .map(|p| json!({"name": p.name, "description": p.description, "options": (p.options)(), "example": (p.example)()}))
             .collect();
-        json!({"items": items, "next_cursor": null, "agents": self.agents(), "agent": AgentDefinition::schema()})
+        let agents = self.agents(caller).await?;
+        Ok(json!({"items": items, "next_cursor": null, "agents": agents, "agent": AgentDefinition::schema()}))
     }
 
     /// Every workflow that a run may name.
@@ -58,6 +63,12 @@ impl App {
         })
     }
 
+    /// The JSON Schema of `brain_config`.
+    #[must_use]
+    pub fn brain_schema() -> Value {
+        tutti_agents::brain::Brain::schema()
+    }
+
     /// The JSON Schema of `on_busy`.
     #[must_use]
     pub fn on_busy_schema() -> Value {
@@ -79,7 +90,9 @@ impl App {
                 "description": "Whether other runs of the session may go on while this one waits for a person."}}})
     }
 
-    fn agents(&self) -> Vec<Value> {
+    /// Every agent that a request may name: registered ones go before those of the configuration.
+    async fn agents(&self, caller: &Caller) -> Result<Vec<Value>, Failure> {
+        let registered = registry::list::<Agent>(self.records(), AGENT, &caller.tenant, "").await?;
         let agents = self.inner.options.agents.list();
         let view = |agent: &Listed<'_>| match agent {
             Listed::Ready(a) => json!({"name": a.name, "description": a.description, "status": "ready"}),
@@ -87,6 +100,13 @@ impl App {
                 json!({"name": a.name, "description": a.description, "status": "unconfigured", "needs": a.variables})
             }
         };
-        agents.iter().map(view).collect()
+        let mut all: BTreeMap<String, Value> =
+            agents.iter().map(|agent| (agent.name().to_owned(), view(agent))).collect();
+        for (id, kept) in registered {
+            let agent = kept.value;
+            let about = agent.description.clone().unwrap_or_else(|| format!("{} ({})", agent.agent_name, agent.domain));
+            all.insert(id.clone(), json!({"name": id, "description": about, "status": agent.state.as_str()}));
+        }
+        Ok(all.into_values().collect())
     }
 }

@@ -16,19 +16,24 @@ use crate::start::{Ask, Prepared, read_session};
 use crate::{App, Stamp};
 use serde_json::Value;
 use tutti_agents::form::{Errors, Field, Form, nearest};
+use tutti_agents::{ask, job};
 use tutti_engine::ports::store::RunRow;
 use tutti_engine::run::RunId;
-use tutti_workflows::patterns::{TIMEOUT_SECONDS_MAX, find, read_limits};
-use tutti_workflows::{research, tickets};
+use tutti_workflows::patterns::{Setting, TIMEOUT_SECONDS_MAX, find, read_limits};
+use tutti_workflows::{agents, research, task, tickets};
 
 /// Most characters of an id that are repeated back to whoever sent it.
 const ID_SHOWN_MAX: usize = 64;
 
 /// Workflows that only their own surface starts: it checks what they are given, and who may spend.
-const OWN_SURFACE: [(&str, &str); 3] = [
+const OWN_SURFACE: [(&str, &str); 7] = [
     (tickets::NAME, "POST /api/tickets"),
     (research::NAME, "POST /tasks"),
     (research::SETTLEMENT, "POST /tasks/{id}/payments/{source}"),
+    (task::NAME, "POST /orchestrator/execute-task"),
+    (job::WORKFLOW, "POST /orchestrator/execute-task"),
+    (ask::WORKFLOW, "POST /orchestrator/execute-task"),
+    (agents::START, "POST /orchestrator/start"),
 ];
 
 impl App {
@@ -42,12 +47,16 @@ impl App {
     ///
     /// # Errors
     /// Every wrong field at once; or `Unavailable` when a named agent lacks a setting.
-    pub fn read_run(&self, caller: &Caller, body: &Value) -> Result<Prepared, Failure> {
+    pub async fn read_run(&self, caller: &Caller, body: &Value) -> Result<Prepared, Failure> {
+        self.with_agents(caller, |setting| self.read_run_with(caller, body, setting)).await
+    }
+
+    fn read_run_with(&self, caller: &Caller, body: &Value, setting: &Setting<'_>) -> Result<Prepared, Failure> {
         let errors = Errors::default();
         let ask = Form::body(body, &errors).and_then(|form| {
             let workflow = self.read_workflow(&form.field("workflow").required());
             let input = form.field("input");
-            let ask = workflow.and_then(|name| self.read_input(name, &input));
+            let ask = workflow.and_then(|name| read_input(name, &input, setting));
             let (session, terms) = read_session(&form, self.window());
             let priority = form.field("priority").integer(0, 9).and_then(|n| u8::try_from(n).ok()).unwrap_or(5);
             let timeout_ms = form.field("timeout_seconds").seconds(TIMEOUT_SECONDS_MAX);
@@ -83,19 +92,6 @@ impl App {
         None
     }
 
-    /// A pattern checks its input; any other workflow takes any JSON and says for itself what does not fit.
-    fn read_input(&self, workflow: &str, field: &Field<'_, '_>) -> Option<Ask> {
-        let Some(pattern) = find(workflow) else {
-            let input = field.value().unwrap_or(&Value::Null);
-            return Some(Ask::new(workflow, serde_json::to_vec(input).ok()?));
-        };
-        field.require();
-        let form = field.form()?;
-        let checked = (pattern.check)(&form, &self.setting());
-        form.no_others();
-        Some(Ask::of_pattern(workflow, checked?))
-    }
-
     /// A run with what it was given and what came of it; with `journal`, every entry.
     ///
     /// # Errors
@@ -127,6 +123,19 @@ impl App {
         let row = self.engine().store().run_by_id(RunId(uuid)).await?;
         row.filter(|row| caller.sees(&row.owner)).ok_or_else(unknown)
     }
+}
+
+/// A pattern checks its input; any other workflow takes any JSON and says for itself what does not fit.
+fn read_input(workflow: &str, field: &Field<'_, '_>, setting: &Setting<'_>) -> Option<Ask> {
+    let Some(pattern) = find(workflow) else {
+        let input = field.value().unwrap_or(&Value::Null);
+        return Some(Ask::new(workflow, serde_json::to_vec(input).ok()?));
+    };
+    field.require();
+    let form = field.form()?;
+    let checked = (pattern.check)(&form, setting);
+    form.no_others();
+    Some(Ask::of_pattern(workflow, checked?))
 }
 
 fn shown(id: &str) -> String {

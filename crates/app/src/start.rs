@@ -165,7 +165,7 @@ impl Ask {
 }
 
 /// Reads `session_id`.
-fn read_session_id(form: &Form<'_>) -> Option<String> {
+pub(crate) fn read_session_id(form: &Form<'_>) -> Option<String> {
     let field = form.field("session_id");
     let session = field.text(200)?;
     if session.chars().any(char::is_control) {

@@ -141,6 +141,8 @@ pub struct ActivityCx {
     pub deltas: Option<Arc<dyn DeltaSink>>,
     /// W3C trace context to pass on.
     pub traceparent: Option<String>,
+    /// The conversation that the run belongs to. No part of what is asked, so that a replay asks the same.
+    pub session: Option<String>,
 }
 
 /// One thing the world is asked to do. Serialised into the journal's intent (as a hash) and run by the driver.

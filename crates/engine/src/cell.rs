@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -180,6 +180,8 @@ pub(crate) struct Cell {
     pub draws: u64,
     /// Labels not yet handed to the store.
     pub labels: Vec<crate::ports::store::Label>,
+    /// Labels that are emptied when the run ends.
+    pub fading: BTreeSet<&'static str>,
     /// The run's budget.
     pub ledger: crate::ledger::Ledger,
     /// Takes a run number for a child.

@@ -74,6 +74,12 @@ impl Ctx {
         }
     }
 
+    /// As [`label`](Self::label), and the value is empty once the run has ended, however it ends: what is found by it is at work.
+    pub fn label_while_open(&self, name: &'static str, value: impl Into<String>) {
+        self.label(name, value);
+        self.shared.borrow_mut().fading.insert(name);
+    }
+
     /// What was said in the run's session before it began, oldest first, as far as its window reaches; the same on every
     /// replay. Empty for a run without a session, and for children: their parent hands them what they need.
     #[must_use]

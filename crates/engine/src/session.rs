@@ -108,7 +108,7 @@ pub enum Speaker {
 }
 
 /// One message of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// By whom.
     pub role: Speaker,

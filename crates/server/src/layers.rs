@@ -21,6 +21,7 @@ use tutti_app::{Failure, Role};
 pub async fn guard(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = request_id::of(request.headers());
     let dialect = Dialect::of(request.headers());
+    let (method, path) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let crossing = limits::check(&request).and_then(|()| {
         let entry = auth::entry(&request, &shared.options);
         origin::check(&request, &shared.options, entry).map(|origin| (entry, origin))
@@ -37,9 +38,12 @@ pub async fn guard(State(shared): State<Shared>, mut request: Request, next: Nex
             (allowed_origin, response)
         }
     };
-    if response.extensions().get::<Failed>().is_some() {
+    let failed = response.extensions().get::<Failed>().map(|failed| failed.0.class.as_str());
+    if failed.is_some() {
         response = encode(response, dialect, id.to_str().unwrap_or_default());
     }
+    let route = path.as_ref().map_or("other", MatchedPath::as_str);
+    tutti_app::metrics::requested(route, method.as_str(), response.status().as_u16(), failed);
     let headers = response.headers_mut();
     headers.insert(request_id::NAME, id);
     security::set(headers);

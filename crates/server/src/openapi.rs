@@ -83,6 +83,25 @@ impl Param {
     pub const OF_SESSION: Self =
         Self::new("query", "session_id", "This session's account, too.", || json!({"type": "string"}));
     pub const TASK: Self = Self::new("path", "id", "The task's id.", || json!({"type": "string", "format": "uuid"}));
+    pub const AGENT: Self = Self::new("path", "id", "The agent's id.", || json!({"type": "string", "maxLength": 64}));
+    pub const JOB: Self = Self::new("path", "id", "The job's id.", || json!({"type": "string", "format": "uuid"}));
+    pub const DOMAIN: Self = Self::new("query", "domain", "Only agents of this domain.", || json!({"type": "string"}));
+    pub const AGENT_STATUS: Self = Self::new(
+        "query",
+        "status",
+        "Only agents in this state.",
+        || json!({"type": "string", "enum": tutti_app::registry::STATES.map(|(word, _)| word)}),
+    );
+    pub const OF_AGENT: Self =
+        Self::new("query", "agent_id", "Only tasks that this agent has or had.", || json!({"type": "string"}));
+    pub const IN_SESSION: Self =
+        Self::new("query", "session_id", "Only tasks of this conversation.", || json!({"type": "string"}));
+    pub const TASK_STATUS: Self = Self::new(
+        "query",
+        "status",
+        "Only tasks with this status.",
+        || json!({"type": "string", "enum": tutti_app::agent_tasks::STATUSES}),
+    );
     pub const SOURCE: Self = Self::new("path", "source", "The source's id.", || json!({"type": "string"}));
     pub const ARTICLE: Self = Self::new("path", "id", "The article's id.", || json!({"type": "string"}));
     pub const QUERY: Self = Self::new("query", "query", "A question in anybody's words.", || json!({"type": "string"}));

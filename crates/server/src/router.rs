@@ -3,7 +3,9 @@
 use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
-use crate::routes::{about, approvals, articles, budgets, db, health, orchestrate, runs, sessions, tasks, tickets};
+use crate::routes::{
+    about, approvals, articles, budgets, db, health, orchestrate, orchestrator, runs, sessions, tasks, tickets,
+};
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -63,6 +65,11 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/api/tickets"             Viewer   tickets::LIST            => tickets::list),
         route!(GET  "/api/tickets/{id}"        Viewer   tickets::GET             => tickets::get),
         route!(GET  "/api/tickets/{id}/events" Viewer   tickets::EVENTS          => tickets::events),
+        route!(GET  "/orchestrator/agents"     Viewer   orchestrator::LIST       => orchestrator::list),
+        route!(GET  "/orchestrator/agents/{id}" Viewer  orchestrator::GET        => orchestrator::get),
+        route!(GET  "/orchestrator/agents/{id}/sessions" Viewer orchestrator::SESSIONS => orchestrator::sessions),
+        route!(GET  "/orchestrator/tasks"      Viewer   orchestrator::TASKS      => orchestrator::tasks),
+        route!(GET  "/orchestrator/tasks/{id}" Viewer   orchestrator::TASK       => orchestrator::task),
         route!(GET  "/v1/approvals"            Viewer   approvals::LIST          => approvals::list),
         route!(GET  "/v1/budgets"              Viewer   budgets::LIST            => budgets::list),
         route!(GET  "/v1/db/status"            Admin    db::STATUS               => db::status),
@@ -77,6 +84,11 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/api/tickets"             Operator tickets::CREATE          => tickets::create),
         route!(POST "/api/tickets/{id}/resolve" Operator tickets::RESOLVE        => tickets::resolve),
         route!(POST "/api/tickets/{id}/retry"  Operator tickets::RETRY           => tickets::retry),
+        route!(POST "/orchestrator/execute-task" Operator orchestrator::EXECUTE  => orchestrator::execute),
+        route!(POST "/orchestrator/tasks/{id}/cancel" Operator orchestrator::CANCEL => orchestrator::cancel),
+        route!(POST "/orchestrator/heartbeat"  Operator orchestrator::HEARTBEAT  => orchestrator::heartbeat),
+        route!(POST "/orchestrator/jobs/claim" Operator orchestrator::CLAIM      => orchestrator::claim),
+        route!(POST "/orchestrator/jobs/{id}/result" Operator orchestrator::RESULT => orchestrator::result),
         route!(POST "/v1/runs"                 Operator runs::START              => runs::start),
         route!(POST "/v1/runs/{id}/cancel"     Operator runs::CANCEL             => runs::cancel),
         route!(POST "/v1/runs/{id}/signal"     Operator runs::SIGNAL             => runs::signal),
@@ -86,6 +98,10 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/tasks/{id}/payments/{source}" Payer tasks::SETTLE          => tasks::settle),
         // People who set it up
         route!(POST "/v1/db/prune"             Admin    db::PRUNE                => db::prune),
+        route!(POST "/orchestrator/register"   Admin    orchestrator::REGISTER   => orchestrator::register),
+        route!(POST "/orchestrator/unregister" Admin    orchestrator::UNREGISTER => orchestrator::unregister),
+        route!(POST "/orchestrator/start"      Admin    orchestrator::START      => orchestrator::start),
+        route!(POST "/orchestrator/stop"       Admin    orchestrator::STOP       => orchestrator::stop),
         route!(PUT  "/api/articles"            Admin    articles::PUT            => articles::put),
         route!(DELETE "/api/articles/{id}"     Admin    articles::DELETE         => articles::delete),
     ]

@@ -8,6 +8,7 @@ pub mod budgets;
 pub mod db;
 pub mod health;
 pub mod orchestrate;
+pub mod orchestrator;
 pub mod runs;
 pub mod sessions;
 pub mod tasks;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tutti_engine::account::AccountRow;
-use tutti_engine::ports::share::{LaneRun, Share};
+use tutti_engine::ports::share::{LaneRun, Loaded, Share};
 use tutti_engine::ports::store::{
     Done, InboxItem, ListRuns, ListSessions, ListTurns, OpenRun, Prune, Read, Row, RunRow, Store, StoreError,
     StoreStats, Transition,
@@ -337,6 +337,11 @@ impl Share for PostgresStore {
 
     fn take(&self, now: Time, limit: u32, known: &[(String, u32)]) -> Read<Vec<OpenRun>> {
         Box::pin(Arc::clone(&self.side).take(now, limit, known.to_vec()))
+    }
+
+    fn load(&self, runs: Vec<RunNo>) -> Read<Vec<Loaded>> {
+        let (readers, me) = (self.readers.clone(), self.lease.worker());
+        Box::pin(async move { read::load(&readers, me, runs.into_iter().map(|run| run.0).collect()).await })
     }
 
     fn mail(&self, limit: u32) -> Read<Vec<InboxItem>> {

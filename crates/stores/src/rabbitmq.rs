@@ -6,8 +6,11 @@
 
 mod broker;
 mod consume;
+mod jobs;
 mod offers;
 mod publish;
+
+pub use jobs::RabbitJobs;
 
 use crate::link::Health;
 use broker::Names;
@@ -38,7 +41,8 @@ pub struct RabbitOptions {
     pub password: String,
     /// The virtual host that holds our queues.
     pub vhost: String,
-    /// What the names of our queues begin with: `{prefix}.runs` and `{prefix}.dead`.
+    /// What the names of our queues begin with: `{prefix}.runs`, `{prefix}.agent.{id}`, `{prefix}.results` and
+    /// `{prefix}.dead`.
     pub prefix: String,
 }
 

@@ -1,5 +1,6 @@
 //! The commands: one file each, one line each here and in `main`.
 
+pub mod agents;
 pub mod approvals;
 pub mod catalog;
 pub mod completions;
@@ -69,8 +70,9 @@ pub enum Command {
     Tasks(tasks::Tasks),
     /// List the patterns, or show one with its options and an example
     Patterns(catalog::Patterns),
-    /// List the agents that a request may name
-    Agents(catalog::Agents),
+    /// Look at agents, register, start and stop them, give them tasks
+    #[command(subcommand)]
+    Agents(agents::Agents),
     /// Show what your accounts may spend, and what is left
     Budgets(page::Page),
     /// List the workflows

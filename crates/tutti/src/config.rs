@@ -15,6 +15,7 @@ pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod model;
+pub mod orchestrator;
 pub mod patterns;
 pub mod payments;
 pub mod providers;
@@ -33,7 +34,7 @@ use std::path::Path;
 
 /// Every setting there is, by concern: the one list.
 #[must_use]
-pub fn concerns() -> [Concern; 14] {
+pub fn concerns() -> [Concern; 15] {
     [
         listen::Listen::CONCERN,
         guard::Guard::CONCERN,
@@ -45,6 +46,7 @@ pub fn concerns() -> [Concern; 14] {
         sessions::Sessions::CONCERN,
         tickets::Tickets::CONCERN,
         research::Research::CONCERN,
+        orchestrator::Orchestrator::CONCERN,
         limits::Limits::CONCERN,
         log::Log::CONCERN,
         remote::Remote::CONCERN,
@@ -79,6 +81,8 @@ pub struct Settings {
     pub tickets: tickets::Tickets,
     /// Paid research.
     pub research: research::Research,
+    /// Registered agents.
+    pub orchestrator: orchestrator::Orchestrator,
     /// What runs, sessions, users and tenants may spend, from `tutti.toml`.
     pub budgets: tutti_app::budgets::Budgets,
     /// What payments may be made with, from `tutti.toml`.
@@ -185,6 +189,7 @@ impl Loaded {
                 sessions: sessions::Sessions::read(v)?,
                 tickets: tickets::Tickets::read(v)?,
                 research: research::Research::read(v)?,
+                orchestrator: orchestrator::Orchestrator::read(v)?,
                 defaults: settings().map(|s| s.name).filter(|name| self.is_default(name)).collect(),
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,

@@ -30,7 +30,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => commands::serve::run(&args, &loaded).await,
+            Command::Serve(args) => Box::pin(commands::serve::run(&args, &loaded)).await,
             Command::Demo(args) => Box::pin(commands::demo::run(&args, &loaded)).await,
             Command::Run(args) => Box::pin(commands::run::run(&args, &loaded)).await,
             Command::Runs(Runs::List(args)) => commands::runs::list::run(&args, &loaded).await,
@@ -45,7 +45,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Tickets(what) => commands::tickets::run(&what, &loaded).await,
             Command::Tasks(what) => commands::tasks::run(&what, &loaded).await,
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
-            Command::Agents(args) => commands::catalog::agents(&args, &loaded).await,
+            Command::Agents(what) => commands::agents::run(&what, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,

@@ -6,6 +6,7 @@ use crate::config::agents::CARD;
 use crate::config::calls::Calls;
 use crate::config::data::Data;
 use crate::config::model::Model;
+use crate::config::orchestrator::Orchestrator;
 use crate::key;
 use crate::role::Role;
 use anyhow::Context as _;
@@ -24,19 +25,21 @@ use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
-use tutti_agents::{card, knowledge, srv, vault};
+use tutti_agents::{card, knowledge, registry, srv, vault};
 use tutti_app::tasks::Research;
-use tutti_app::{App, Render, metrics};
+use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
 use tutti_engine::driver::{Engine, Observer, Options, Ports, Recall, Retention, SystemClock};
+use tutti_engine::ports::jobs::JobBroker;
 use tutti_engine::ports::knowledge::KnowledgeBase;
+use tutti_engine::ports::records::Records;
 use tutti_engine::run::RunNo;
 use tutti_engine::session::Window;
 use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
 use tutti_stores::knowledge::SqliteKnowledge;
-use tutti_workflows::{noop, patterns, recall, research, tickets};
+use tutti_workflows::{agents as agent_workflows, noop, patterns, recall, research, task, tickets};
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -76,15 +79,20 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         clock: Arc::new(SystemClock::default()),
         outbound,
         queue: backends.queue.clone(),
+        cache: Some(Arc::clone(&backends.cache)),
     };
     model::install(providers(settings)).map_err(anyhow::Error::msg)?;
     let signer = settings.research.signer.clone().map(TestSigner::new);
     payment::install(Wallet { assets: settings.assets.clone(), signer });
     vault::install(Arc::clone(&backends.vault));
     knowledge::install(articles(settings, &backends)?);
+    let book = book.with_policy(policy);
+    let records = Arc::clone(&backends.records);
+    let silence = settings.orchestrator.silence;
+    registry::install(registry::Installed { records: Arc::clone(&records), book: Arc::new(book.clone()), silence });
     let (ended, over) = tokio::sync::mpsc::unbounded_channel();
     let bounds = Options { observer: observer(ended), ..bounds(settings) };
-    let engine = Engine::start(ports, workflows(&settings.calls, &settings.model), bounds).await?;
+    let engine = Engine::start(ports, workflows(settings), bounds).await?;
 
     let url = url(settings, &listener)?;
     let options = ServerOptions {
@@ -95,14 +103,19 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         origins: settings.listen.cors_origins.clone(),
         ..ServerOptions::default()
     };
-    let app = App::new(engine.clone(), application(settings, book.with_policy(policy), research));
+    let jobs = backends.jobs.clone();
+    let app = App::new(engine.clone(), application(settings, book, research, records, jobs, backends.parts()));
     tokio::spawn(forget_voices(app.clone(), over));
+    let desk = tokio::spawn(app.clone().keep_desk());
+    let job_desk = tokio::spawn(app.clone().keep_jobs());
     let router = tutti_server::router(app, options.clone());
     let stop_serving = options.stop.clone();
     let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
     let stop: Stop = Box::new(move || {
         Box::pin(async move {
             stop_serving.cancel();
+            desk.abort();
+            job_desk.abort();
             let ((), served) = tokio::join!(engine.shutdown(DRAIN), serving);
             if let Ok(Err(error)) = served {
                 tracing::error!("the server ended badly: {error}");
@@ -120,8 +133,7 @@ async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Protected mode: a key where other machines can call, and where one is set: then a proxy of this machine needs it, too. The
-/// data directory is ours by now, so nobody else makes one there.
+/// Protected mode: a key where other machines can call, and where one is set: then a proxy of this machine needs it, too.
 fn admin_key(settings: &Settings, is_open: bool) -> anyhow::Result<Option<SecretString>> {
     match &settings.guard.admin_key {
         _ if settings.is_unprotected => Ok(None),
@@ -156,6 +168,8 @@ fn egress(settings: &Settings, research: &Research) -> anyhow::Result<EgressPoli
     configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
     let services: Vec<String> = settings.tickets.services().into_values().collect();
     configured.extend(services.iter().map(String::as_str));
+    let hooks = settings.orchestrator.hooks();
+    configured.extend([&hooks.brain_factory, &hooks.pipeline].into_iter().filter_map(|url| url.as_deref()));
     let Research { marketplace, payments, verify, .. } = research;
     configured.extend([marketplace, payments, verify].into_iter().filter_map(Option::as_deref));
     Ok(EgressPolicy::parse(&settings.calls.egress_allow.join(","), &configured)?)
@@ -189,7 +203,8 @@ fn providers(settings: &Settings) -> Providers {
     providers
 }
 
-fn workflows(calls: &Calls, model: &Model) -> Registry {
+fn workflows(settings: &Settings) -> Registry {
+    let (calls, model): (&Calls, &Model) = (&settings.calls, &settings.model);
     let first_ms = u64::try_from(calls.retry_delay.as_millis()).unwrap_or(u64::MAX);
     let asking = Asking {
         provider: ProviderRef::default(),
@@ -199,7 +214,8 @@ fn workflows(calls: &Calls, model: &Model) -> Registry {
         http_timeout: calls.http_timeout,
     };
     let registry = noop::register(patterns::register(Registry::new(), &asking));
-    research::register(tickets::register(registry, &asking), &asking)
+    let registry = research::register(tickets::register(registry, &asking), &asking);
+    agent_workflows::register(task::register(registry, &asking), &asking, settings.orchestrator.silence)
 }
 
 fn bounds(settings: &Settings) -> Options {
@@ -288,13 +304,15 @@ async fn forget_voices(app: App, mut over: UnboundedReceiver<RunNo>) {
 }
 
 /// The counters of this process; there is one recorder, however many servers it runs.
-fn counters() -> Render {
+fn counters(with_agents: bool) -> Render {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let handle = RECORDER.get_or_init(|| {
         let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+        let sessions = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0];
         let rounds = [1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 50.0, 100.0];
         let builder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
+            .set_buckets_for_metric(Matcher::Full("agent_orchestrator_session_duration_seconds".into()), &sessions)
+            .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds))
             .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("_iterations".into()), &rounds));
         let recorder = builder.ok()?.build_recorder();
         let handle = recorder.handle();
@@ -302,6 +320,7 @@ fn counters() -> Render {
         metrics::describe();
         Some(handle)
     });
+    metrics::count_agents(with_agents && handle.is_some());
     match handle.clone() {
         Some(handle) => Render(Arc::new(move || {
             handle.run_upkeep();
@@ -318,9 +337,15 @@ fn configuration(settings: &Settings, research: &Research, llm: &str) -> BTreeMa
         Some(_) if settings.defaults.contains(name) => "default",
         Some(_) => "configured",
     };
-    let mut parts = BTreeMap::from([("llm".into(), llm.to_owned()), ("store".into(), "default".into())]);
+    let mut parts =
+        BTreeMap::from([("llm".into(), llm.to_owned()), ("store".into(), set(settings.backends.postgres().is_some()))]);
+    parts.insert("redis".into(), set_or_absent(settings.backends.redis().is_some()));
+    parts.insert("rabbitmq".into(), set_or_absent(settings.backends.rabbitmq_host.is_some()));
     parts.insert("marketplace".into(), role("MARKETPLACE_URL", &research.marketplace).into());
     parts.insert("payment_manager".into(), role("PAYMENT_MANAGER_URL", &research.payments).into());
+    let hooks = settings.orchestrator.hooks();
+    parts.insert("brain_factory".into(), role("BRAIN_FACTORY_URL", &hooks.brain_factory).into());
+    parts.insert("deployment_pipeline".into(), role("DEPLOYMENT_PIPELINE_URL", &hooks.pipeline).into());
     let services = settings.tickets.services();
     for stage in Stage::ALL {
         let word = if services.contains_key(&stage) { "configured" } else { "default" };
@@ -329,7 +354,32 @@ fn configuration(settings: &Settings, research: &Research, llm: &str) -> BTreeMa
     parts
 }
 
-fn application(settings: &Settings, agents: AgentBook, research: Research) -> tutti_app::Options {
+/// Registered agents, as the application sees them.
+fn orchestrator(
+    settings: &Orchestrator,
+    records: Arc<dyn Records>,
+    jobs: Option<Arc<dyn JobBroker>>,
+) -> tutti_app::registry::Orchestrator {
+    let Orchestrator { sessions_max, idle, silence, .. } = *settings;
+    tutti_app::registry::Orchestrator { records, sessions_max, idle, silence, hooks: settings.hooks(), jobs }
+}
+
+fn set(is_set: bool) -> String {
+    if is_set { "configured" } else { "default" }.into()
+}
+
+fn set_or_absent(is_set: bool) -> String {
+    if is_set { "configured" } else { "absent" }.into()
+}
+
+fn application(
+    settings: &Settings,
+    agents: AgentBook,
+    research: Research,
+    records: Arc<dyn Records>,
+    jobs: Option<Arc<dyn JobBroker>>,
+    parts: Parts,
+) -> tutti_app::Options {
     let llm =
         if settings.model.base_url.is_some() || settings.model.provider.is_some() { "configured" } else { "default" };
     tutti_app::Options {
@@ -338,10 +388,12 @@ fn application(settings: &Settings, agents: AgentBook, research: Research) -> tu
         window: Window { messages: settings.sessions.window_messages, tokens: settings.sessions.window_tokens },
         orchestrate_wait: settings.patterns.request_timeout,
         ticket_services: settings.tickets.services(),
+        parts,
         configuration: configuration(settings, &research, llm),
         research,
         budgets: settings.budgets,
-        metrics: counters(),
+        orchestrator: orchestrator(&settings.orchestrator, records, jobs),
+        metrics: counters(settings.orchestrator.metrics),
         version: env!("CARGO_PKG_VERSION"),
     }
 }

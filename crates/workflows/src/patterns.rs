@@ -2,7 +2,6 @@
 
 mod aggregate;
 pub mod concurrent;
-pub mod condition;
 pub mod dynamic;
 mod examples;
 pub mod group_chat;
@@ -21,7 +20,10 @@ pub use job::Job;
 pub use request::{Checked, FinalAnswer, PatternInput, Shared, check_asked, read_limits};
 
 use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use tutti_agents::agent::AgentBook;
+pub use tutti_agents::condition;
 use tutti_agents::form::{Errors, FieldError, Form};
 use tutti_agents::team::Asking;
 use tutti_engine::Registry;
@@ -74,6 +76,8 @@ pub struct Setting<'s> {
     pub iterations_max: u32,
     /// How many patterns stand around this one.
     pub depth: usize,
+    /// Gathers the names of agents that the request uses.
+    pub named: Option<&'s RefCell<BTreeSet<String>>>,
 }
 
 /// Checks a request by itself, for callers that have no form open.

@@ -2,6 +2,7 @@
 
 use crate::outcome::{Outcome, Output};
 use crate::patterns::{PatternInput, find};
+use crate::task;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tutti_agents::agent::AgentDefinition;
@@ -55,6 +56,9 @@ pub fn recall(journal: &[Entry]) -> Vec<Said> {
 
 fn question(queued: &Queued) -> String {
     let input: Value = serde_json::from_str(queued.input.get()).unwrap_or_default();
+    if queued.workflow == task::NAME {
+        return serde_json::from_value::<task::Input>(input).map_or_else(|_| String::new(), |input| input.text());
+    }
     if find(&queued.workflow).is_none() {
         return text(&input);
     }

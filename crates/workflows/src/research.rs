@@ -260,7 +260,7 @@ impl Task<'_> {
             "You write the summary of a research report: three to six sentences that answer the question from the data alone. \
              Name the source of each fact in brackets. Do not invent anything; say what is missing.",
         );
-        let rules = Rules { asking: self.asking.clone(), approve: None, earlier: Vec::new() };
+        let rules = Rules { asking: self.asking.clone(), approve: None, earlier: Vec::new(), context: None };
         let team = Team::new(vec![author], Vec::new(), rules);
         let data: String = facts.data().map(|(name, data)| format!("{}\n", short(&sentence(name, data)))).collect();
         let said = [Message::input(format!("{}\n\n{data}", self.input.theme))];

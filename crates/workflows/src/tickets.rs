@@ -154,7 +154,7 @@ impl<'r> Desk<'r> {
     }
 
     async fn ask_built_in(&self, stage: Stage) -> Result<Value> {
-        let rules = Rules { asking: self.asking.clone(), approve: None, earlier: Vec::new() };
+        let rules = Rules { asking: self.asking.clone(), approve: None, earlier: Vec::new(), context: None };
         let team = Team::new(vec![built_in(stage)], Vec::new(), rules);
         let Some(member) = team.find(stage.as_str()) else {
             return Err(Error::workflow("InternalError", "a stage without an agent"));

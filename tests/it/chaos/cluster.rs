@@ -1,4 +1,4 @@
-//! Three processes on one PostgreSQL, while they are killed and frozen and the database is restarted under them: nothing accepted is
+//! Several processes on one PostgreSQL, while they are killed and frozen and what they stand on is restarted, emptied or lies to them: nothing accepted is
 //! lost, no call is made again after its outcome, no journal has a gap or a twin, every stream is whole whichever process it is read
 //! from.
 
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tutti_tests::backends::postgres::Postgres;
+use tutti_tests::backends::rabbitmq::RabbitMq;
+use tutti_tests::backends::redis::Redis;
 use tutti_tests::backends::skip;
 use tutti_tests::chance::Chance;
 use tutti_tests::client::Client;
@@ -20,7 +22,6 @@ use tutti_tests::queries::{aloud, banking77};
 use tutti_tests::server::{Server, Start};
 use tutti_tests::sse::Event;
 
-const NODES: usize = 3;
 const CLIENTS: usize = 8;
 /// How long others wait for a silent process, in seconds.
 const LEASE: u64 = 2;
@@ -92,62 +93,124 @@ async fn one(nodes: Nodes, n: usize, body: Value) -> Held {
     Held { pattern, run_id, events: (n.is_multiple_of(2)).then_some(events) }
 }
 
-/// Faults until the time is up; when and what they were.
-async fn faults(servers: &mut [Server], postgres: &Postgres, secs: u64) -> (Vec<Kill>, [usize; 3]) {
-    let mut chance = Chance::from_environment("cluster", 40);
-    let (mut windows, mut counts) = (Vec::new(), [0_usize; 3]);
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(secs) {
-        tokio::time::sleep(Duration::from_millis(500 + chance.bits() % 1_500)).await;
-        let node = usize::try_from(chance.bits()).unwrap_or(0) % servers.len();
-        let from = now_ms();
-        // Each kind comes soon, and kills come most.
-        let turn = counts.iter().sum::<usize>();
-        match turn % 5 {
+/// What stands beside the processes.
+struct World {
+    postgres: Arc<Postgres>,
+    brokers: Option<(Arc<RabbitMq>, Arc<Redis>)>,
+    schema: String,
+}
+
+impl World {
+    /// A process of this world.
+    fn start(&self, provider: &Provider, role: &'static str) -> Start {
+        let start = Start::new().on(&self.postgres, &self.schema).model(provider).arg("--role").arg(role);
+        let start = start.env("WORKER_LEASE", &LEASE.to_string());
+        let Some((rabbit, redis)) = &self.brokers else { return start };
+        // Little room, so that offers have to travel.
+        start
+            .env("LIVE_RUNS_MAX", "4")
+            .env("RABBITMQ_HOST", "127.0.0.1")
+            .env("RABBITMQ_PORT", &rabbit.port().to_string())
+            .env("RABBITMQ_USER", "guest")
+            .env("RABBITMQ_PASSWORD", "guest")
+            .env("REDIS_URL", &redis.url())
+    }
+
+    /// One fault of what stands beside; its name.
+    async fn fault(&self, chance: &mut Chance) -> &'static str {
+        let Some((rabbit, redis)) = self.brokers.as_ref().filter(|_| !chance.bits().is_multiple_of(3)) else {
+            self.postgres.cut().await;
+            tokio::time::sleep(Duration::from_millis(chance.bits() % 800)).await;
+            self.postgres.up().await;
+            return "PostgreSQL restarted";
+        };
+        let queue = format!("{}.runs", self.schema);
+        match chance.bits() % 5 {
+            0 => {
+                redis.say("FLUSHALL").await;
+                "Redis flushed"
+            }
             1 => {
-                counts[1] += 1;
-                postgres.cut().await;
-                tokio::time::sleep(Duration::from_millis(chance.bits() % 800)).await;
-                postgres.up().await;
+                redis.cut();
+                redis.up().await;
+                "Redis killed"
+            }
+            2 => {
+                rabbit.delete_queue(&queue).await;
+                "queue deleted"
             }
             3 => {
-                counts[2] += 1;
+                // What was offered is offered three times more.
+                let mut amqp = rabbit.amqp().await;
+                for run in (1..=60).cycle().take(180) {
+                    // The queue may just have been deleted.
+                    let _ = amqp.publish(&queue, run.to_string().as_bytes()).await;
+                }
+                "offers tripled"
+            }
+            _ => {
+                rabbit.cut();
+                rabbit.up().await;
+                "RabbitMQ killed"
+            }
+        }
+    }
+}
+
+/// Faults until the time is up; when they were, and how often which.
+async fn faults(world: &World, servers: &mut [Server], secs: u64) -> (Vec<Kill>, BTreeMap<&'static str, usize>) {
+    let mut chance = Chance::from_environment("cluster", 40);
+    let (mut windows, mut counts) = (Vec::new(), BTreeMap::new());
+    let began = Instant::now();
+    for turn in 0.. {
+        if began.elapsed() > Duration::from_secs(secs) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(300 + chance.bits() % 1_200)).await;
+        let node = usize::try_from(chance.bits()).unwrap_or(0) % servers.len();
+        let from = now_ms();
+        // Each kind comes soon.
+        let what = match turn % 5 {
+            1 | 4 => world.fault(&mut chance).await,
+            3 => {
                 let pid = servers[node].freeze();
                 tokio::time::sleep(Duration::from_secs(LEASE * 3)).await;
                 servers[node].thaw(pid);
+                "freezes of three leases"
             }
             _ => {
-                counts[0] += 1;
                 servers[node].kill9();
                 servers[node].restart().await;
+                "kills"
             }
-        }
+        };
+        *counts.entry(what).or_default() += 1;
         // What a fault has lost is found within a lease and a moment.
         windows.push(Kill { from, to: now_ms() + i64::try_from(LEASE * 1_000).unwrap_or(0) + 3_000 });
     }
     (windows, counts)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_processes_lose_nothing() {
+/// Works until the faults are over.
+async fn story(world: World, roles: &[&'static str]) {
     let Some(queries) = banking77(200) else { return };
-    let Some(postgres) = Postgres::start().await.map(Arc::new) else { return skip("PostgreSQL") };
     let secs =
         std::env::var("TUTTI_CHAOS_SECS").map_or(SECS, |text| text.parse().expect("TUTTI_CHAOS_SECS is a number"));
     let provider = Provider::with_delay("10..60").await;
     let mut servers = Vec::new();
-    for _ in 0..NODES {
-        let start = Start::new().on(&postgres, "cluster").model(&provider).env("WORKER_LEASE", &LEASE.to_string());
-        servers.push(start.start().await);
+    for role in roles {
+        servers.push(world.start(&provider, role).start().await);
     }
-    let nodes = Nodes { clients: servers.iter().map(Server::client).collect(), turn: Arc::default() };
+    // Workers have no API.
+    let asked = servers.iter().zip(roles).filter(|(_, role)| **role != "worker").map(|(server, _)| server.client());
+    let nodes = Nodes { clients: asked.collect(), turn: Arc::default() };
     let jobs = Arc::new(jobs(&queries));
-    let (next, is_over, held) =
-        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (next, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let held = Arc::new(Mutex::new(Vec::new()));
     let working: Vec<_> = (0..CLIENTS)
         .map(|_| {
-            let (nodes, jobs, next, is_over, held) =
-                (nodes.clone(), jobs.clone(), next.clone(), is_over.clone(), held.clone());
+            let (nodes, jobs, next) = (nodes.clone(), jobs.clone(), next.clone());
+            let (is_over, held) = (is_over.clone(), held.clone());
             tokio::spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
                     let n = next.fetch_add(1, Ordering::Relaxed);
@@ -159,7 +222,7 @@ async fn three_processes_lose_nothing() {
         })
         .collect();
     let began = Instant::now();
-    let (windows, [kills, cuts, freezes]) = faults(&mut servers, &postgres, secs).await;
+    let (windows, counts) = faults(&world, &mut servers, secs).await;
     is_over.store(true, Ordering::Relaxed);
     for client in working {
         client.await.unwrap();
@@ -167,7 +230,7 @@ async fn three_processes_lose_nothing() {
     let held = Arc::into_inner(held).unwrap().into_inner().unwrap();
     let mut runs = BTreeMap::new();
     for held in &held {
-        let run = servers[0].client().run(&held.run_id).await;
+        let run = nodes.next().run(&held.run_id).await;
         run.assert_whole();
         assert_eq!(run.status, "completed", "{}", run.whole);
         assert_answers(&run, held.pattern);
@@ -179,12 +242,27 @@ async fn three_processes_lose_nothing() {
     assert_eq!(runs.len(), held.len(), "each question is one run");
     let calls = judge::calls(&provider.by_key(), &runs, &windows);
     aloud(&format!(
-        "cluster: {kills} kills, {cuts} restarts of PostgreSQL, {freezes} freezes of three leases; {} runs, {} model requests for {} calls, {:.1} s",
+        "cluster: {counts:?}; {} runs, {} model requests for {} calls, {:.1} s",
         runs.len(),
         calls.requests,
         calls.calls,
         began.elapsed().as_secs_f64()
     ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_processes_lose_nothing() {
+    let Some(postgres) = Postgres::start().await.map(Arc::new) else { return skip("PostgreSQL") };
+    story(World { postgres, brokers: None, schema: "cluster".into() }, &["all", "all", "all"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_and_three_workers_lose_nothing_with_their_brokers() {
+    let Some(postgres) = Postgres::start().await.map(Arc::new) else { return skip("PostgreSQL") };
+    let Some(rabbit) = RabbitMq::start().await.map(Arc::new) else { return skip("RabbitMQ") };
+    let Some(redis) = Redis::start().await.map(Arc::new) else { return skip("Redis") };
+    let world = World { postgres, brokers: Some((rabbit, redis)), schema: "cluster".into() };
+    story(world, &["api", "worker", "worker", "all"]).await;
 }
 
 /// A worker that dies leaves its runs to another one, soon.

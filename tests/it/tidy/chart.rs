@@ -214,9 +214,15 @@ fn pods_are_set_by_known_names_and_asked_where_an_answer_is() {
             }
         }
     }
-    for must in
-        ["AGENT_ORCHESTRATOR_HOST", "TUTTI_ADMIN_KEY", "TUTTI_HOSTS", "POSTGRES_HOST", "RABBITMQ_USER", "REDIS_HOST"]
-    {
+    for must in [
+        "AGENT_ORCHESTRATOR_HOST",
+        "TUTTI_ADMIN_KEY",
+        "VAULT_KEY",
+        "TUTTI_HOSTS",
+        "POSTGRES_HOST",
+        "RABBITMQ_USER",
+        "REDIS_HOST",
+    ] {
         assert!(set.contains(must), "pods do not set {must}");
     }
     let all: String = templates().into_iter().map(|(_, text)| text).collect();

@@ -96,7 +96,7 @@ pub(crate) fn name_error(name: &str) -> Option<&'static str> {
 }
 
 /// The words for ways of thinking.
-const REASONING: [(&str, Reasoning); 5] = [
+pub(crate) const REASONING: [(&str, Reasoning); 5] = [
     ("plain", Reasoning::Plain),
     ("chain_of_thought", Reasoning::ChainOfThought),
     ("react", Reasoning::React),
@@ -116,7 +116,7 @@ fn read_kind(form: &Form<'_>) -> Option<Kind> {
         "workflow" => field.fail("a team as a member is written as {\"pattern\", \"agents\", \"options\"}"),
         known @ ("a2a" | "queue") => {
             field.fail(format!(
-                "agents of kind {known:?} are not supported in this version; supported: llm, http, human"
+                "an agent of kind {known:?} has to be registered (POST /orchestrator/register); here: llm, http, human"
             ));
         }
         other => field.fail(format!("{other:?} is not one of: llm, http, human")),

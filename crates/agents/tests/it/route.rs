@@ -110,9 +110,11 @@ async fn services_answer_in_several_ways_and_fail_as_the_contract_says() {
             agent: "a".into(),
             messages: vec![line("q"), line("do it")],
             run_id: "r".into(),
+            input: None,
+            context: None,
         };
         let reply = call.run(asked.cx.clone()).await.unwrap();
-        assert_eq!((reply.text.as_str(), reply.output), (text, output));
+        assert_eq!((reply.said.text.as_str(), reply.said.output), (text, output));
         let seen = server.seen.lock().unwrap()[0].clone();
         assert_eq!((&seen.body["input"], &seen.body["messages"][0]["content"]), (&json!("do it"), &json!("q")));
         assert_eq!(seen.headers["idempotency-key"], "run-1/ask");
@@ -130,6 +132,8 @@ async fn services_answer_in_several_ways_and_fail_as_the_contract_says() {
             agent: "a".into(),
             messages: vec![line("q")],
             run_id: "r".into(),
+            input: None,
+            context: None,
         };
         let failed = call.run(asked.cx.clone()).await.unwrap_err();
         assert_eq!((failed.class.as_str(), failed.is_retryable()), ("AgentError", retries), "{failed}");

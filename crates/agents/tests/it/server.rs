@@ -154,6 +154,7 @@ pub fn ask(name: &str, provider: Provider) -> Ask {
         deadline: None,
         deltas: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+        session: None,
     };
     Ask { name: name.to_owned(), cx, pieces: Arc::default() }
 }

@@ -101,6 +101,7 @@ async fn run(mut last_word: LastWord, spawn: Spawn, ports: Ports, slots: Arc<Sem
         deadline: bound.map(|d| now.after(d)),
         deltas: sink.clone().map(|s| s as Arc<dyn DeltaSink>),
         traceparent: spawn.traceparent,
+        session: spawn.session,
     };
     let work = (spawn.request.start)(spawn.request.args, cx);
     let outcome = guarded(work, bound, sink.as_deref()).await;

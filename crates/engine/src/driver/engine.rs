@@ -14,6 +14,7 @@ use crate::driver::thread::{Announced, Gauge, Mailbox, Shard, Word};
 use crate::event::{Class, Kind};
 use crate::journal::body::{Blocked, CancelRequested, Decision, Ended, Inbox, RunError, Signal};
 use crate::ports::bus::{Bus, ENDED};
+use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
 use crate::ports::outbound::Outbound;
 use crate::ports::queue::Queue;
@@ -49,6 +50,8 @@ pub struct Ports {
     pub outbound: Arc<dyn Outbound>,
     /// Offers between processes, where there is something for it.
     pub queue: Option<Arc<dyn Queue>>,
+    /// What may be forgotten, where there is something for it.
+    pub cache: Option<Arc<dyn Cache>>,
 }
 
 impl Ports {
@@ -61,6 +64,7 @@ impl Ports {
             clock: Arc::new(crate::driver::SystemClock::default()),
             outbound,
             queue: None,
+            cache: None,
         }
     }
 }

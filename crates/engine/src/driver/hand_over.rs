@@ -6,14 +6,17 @@ use crate::driver::lanes::Place;
 use crate::driver::read::{Entry, decode, fetch_blobs};
 use crate::driver::recall::{self, Recall};
 use crate::driver::scheduler::Offers;
-use crate::driver::thread::{Mailbox, Word};
+use crate::driver::share::{Shards, shard_of};
+use crate::driver::thread::Word;
 use crate::journal::body::Inbox;
 use crate::ports::bus::Call;
 use crate::ports::queue::Offered;
+use crate::ports::share::Loaded;
 use crate::ports::store::{RunRow, StoreError};
 use crate::run::{RunNo, Status};
 use crate::session::OnBusy;
 use crate::shard::wire::Adopt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,20 +24,54 @@ use std::time::Duration;
 const STRANGE_WAIT: Duration = Duration::from_secs(1);
 
 /// On its way from a row to a shard.
+#[derive(Clone)]
 pub(super) struct HandOver {
     pub ports: Ports,
     pub recall: Recall,
     pub offers: Offers,
     /// Names and numbers of the workflows that this program has.
     pub known: Arc<[(String, u32)]>,
-    pub shard: Mailbox,
+    pub shards: Shards,
 }
 
 impl HandOver {
-    /// Ends with the run at its shard, or with a word that nobody needs it.
-    pub async fn over(self, run: RunNo, offered: Option<Offered>) {
-        match self.look_up(run).await {
-            Ok(Looked::Wanted(adopt)) => return self.shard.send(Word::Adopt(adopt, offered)),
+    /// As [`over`](Self::over), of many runs that a shared store reads together.
+    pub async fn over_many(self, mut runs: BTreeMap<RunNo, Option<Offered>>) {
+        let Some(share) = self.ports.store.share() else { return };
+        match share.load(runs.keys().copied().collect()).await {
+            Ok(all) => {
+                for loaded in all {
+                    let run = loaded.row.run;
+                    let Some(offered) = runs.remove(&run) else { continue };
+                    let asks_more = loaded.row.session.is_some();
+                    let one = self.clone().over(run, offered, Some(loaded));
+                    // Whoever has to ask the store for more keeps nobody waiting.
+                    if asks_more {
+                        tokio::spawn(one);
+                    } else {
+                        one.await;
+                    }
+                }
+                // These are not there any more.
+                for (run, offered) in runs {
+                    offered.map(Offered::done).unwrap_or_default();
+                    self.offers.moved(run);
+                }
+            }
+            Err(e) => {
+                tracing::error!("{} runs cannot be read and are tried again: {e}", runs.len());
+                for run in runs.into_keys() {
+                    self.offers.lost(run);
+                    self.offers.moved(run);
+                }
+            }
+        }
+    }
+
+    /// Ends with the run at its shard, or with a word that nobody needs it. What was read of it already is not read again.
+    pub async fn over(self, run: RunNo, offered: Option<Offered>, loaded: Option<Loaded>) {
+        match self.look_up(run, loaded).await {
+            Ok(Looked::Wanted(adopt)) => return shard_of(&self.shards, run).send(Word::Adopt(adopt, offered)),
             Ok(Looked::NotWanted) => {
                 if let Some(offered) = offered {
                     offered.done();
@@ -54,9 +91,13 @@ impl HandOver {
     }
 
     /// Everything about a run, if it needs a worker now.
-    async fn look_up(&self, run: RunNo) -> Result<Looked, StoreError> {
+    async fn look_up(&self, run: RunNo, loaded: Option<Loaded>) -> Result<Looked, StoreError> {
         let Self { ports, recall, offers, .. } = self;
-        let Some(row) = ports.store.run(run).await? else { return Ok(Looked::NotWanted) };
+        let (row, rest) = match loaded {
+            Some(Loaded { row, inbox, rows }) => (Some(row), Some((inbox, rows))),
+            None => (ports.store.run(run).await?, None),
+        };
+        let Some(row) = row else { return Ok(Looked::NotWanted) };
         if row.status.is_terminal() {
             offers.left(run);
             return Ok(Looked::NotWanted);
@@ -75,7 +116,10 @@ impl HandOver {
             );
             return Ok(Looked::Strange);
         }
-        let inbox = ports.store.inbox(run).await?;
+        let (inbox, rows) = match rest {
+            Some((inbox, rows)) => (inbox, Some(rows)),
+            None => (ports.store.inbox(run).await?, None),
+        };
         let is_due = row.due_at.is_some_and(|at| at <= ports.clock.now());
         let is_cancelled = inbox.iter().any(|m| m.kind == Inbox::Cancel as u8);
         let is_wanted = match row.status {
@@ -88,7 +132,10 @@ impl HandOver {
         if !is_wanted || (!is_cancelled && offers.lanes.place(run) == Place::Waits) {
             return Ok(Looked::NotWanted);
         }
-        let rows = ports.store.journal(run, 0, u32::MAX).await?;
+        let rows = match rows {
+            Some(rows) => rows,
+            None => ports.store.journal(run, 0, u32::MAX).await?,
+        };
         let blobs = fetch_blobs(ports.store.as_ref(), &rows).await?;
         let mut recalled = None;
         if row.session.is_some() && row.parent.is_none() {

@@ -146,7 +146,7 @@ mod tests {
         blocks.add(7_000, 1_000);
         let mut seen = std::collections::BTreeSet::new();
         for shard in [0, 1, 2, 0, 0, 1] {
-            for _ in 0..300 {
+            for _ in 0..200 {
                 let run = blocks.take(shard).0;
                 assert_eq!(run.rem_euclid(3), shard as i64);
                 assert!((1_001..2_001).contains(&run) || (7_000..8_000).contains(&run), "{run}");

@@ -10,7 +10,11 @@ use crate::session::{Said, SessionRow, Speaker, TurnRow, Window, tokens_of};
 use crate::shard::wire::Recalled;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// How long what was said in a turn is remembered.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// What a completed run's journal says in a conversation. The engine does not know what inputs and outputs mean, so the
 /// wiring tells it.
@@ -38,11 +42,25 @@ impl Recall {
     pub(crate) async fn run(&self, store: &dyn Store, run: RunNo) -> Result<Vec<Said>, StoreError> {
         Ok((self.0)(&entries(store, run, 0, u32::MAX).await?))
     }
+
+    /// As [`run`](Self::run), of a turn: its run has ended, so what was said in it stays the same and may be remembered.
+    async fn turn(&self, ports: &Ports, turn: &TurnRow) -> Result<Vec<Said>, StoreError> {
+        let Some(cache) = &ports.cache else { return self.run(ports.store.as_ref(), turn.run).await };
+        let key = format!("said:{}", turn.id);
+        if let Some(said) = cache.get(&key).await.and_then(|kept| serde_json::from_slice(&kept).ok()) {
+            return Ok(said);
+        }
+        let said = self.run(ports.store.as_ref(), turn.run).await?;
+        if let Ok(kept) = serde_json::to_vec(&said) {
+            cache.put(&key, kept.into(), REMEMBERED).await;
+        }
+        Ok(said)
+    }
 }
 
 /// The newest turns inside a window: whole turns, until one would not fit.
 pub(crate) async fn newest(
-    store: &dyn Store,
+    ports: &Ports,
     recall: &Recall,
     session: &SessionRow,
     window: Window,
@@ -50,12 +68,12 @@ pub(crate) async fn newest(
     let head = session.head;
     // A turn has at least one message, so no more of them can fit.
     let query = ListTurns { session: session.no, from: 1, to: head, voids: false, limit: window.messages };
-    let turns = if head == 0 { Vec::new() } else { store.turns(query).await? };
+    let turns = if head == 0 { Vec::new() } else { ports.store.turns(query).await? };
     let (mut from, mut messages, mut tokens) = (head + 1, 0_u32, 0_u32);
     let mut parts: Vec<Vec<Said>> = Vec::new();
     let mut skip = Vec::new();
     for turn in turns {
-        let said = recall.run(store, turn.run).await?;
+        let said = recall.turn(ports, &turn).await?;
         messages = messages.saturating_add(u32::try_from(said.len().max(1)).unwrap_or(u32::MAX));
         tokens = said.iter().fold(tokens, |sum, said| sum.saturating_add(tokens_of(&said.text)));
         if messages > window.messages || tokens > window.tokens {
@@ -77,7 +95,7 @@ pub(crate) async fn newest(
 
 /// Exactly the turns that were read before, those taken back since included.
 async fn again(
-    store: &dyn Store,
+    ports: &Ports,
     recall: &Recall,
     session: Option<&SessionRow>,
     read: SessionRead,
@@ -91,12 +109,12 @@ async fn again(
     let mut turns: Vec<TurnRow> = Vec::new();
     if let Some(session) = session {
         let query = ListTurns { session: session.no, from: *from, to: *head, voids: true, limit: head - from + 1 };
-        turns = store.turns(query).await?;
+        turns = ports.store.turns(query).await?;
     }
     turns.retain(|turn| !skip.contains(&turn.n));
     recalled.is_torn = turns.len() != wanted;
     for turn in turns.iter().rev() {
-        recalled.said.extend(recall.run(store, turn.run).await?);
+        recalled.said.extend(recall.turn(ports, turn).await?);
     }
     Ok(recalled)
 }
@@ -112,7 +130,7 @@ pub(crate) async fn recalled(
     let note = journal.iter().find(|e| e.kind == Kind::EngineSession);
     if let Some(read) = note.and_then(|e| serde_json::from_slice::<SessionRead>(&e.body).ok()) {
         let session = store.session_of(row.run).await?;
-        return Ok(Some(again(store, recall, session.as_ref(), read).await?));
+        return Ok(Some(again(ports, recall, session.as_ref(), read).await?));
     }
     if journal.iter().any(|e| e.kind == Kind::RunStarted) {
         return Ok(None);
@@ -122,7 +140,7 @@ pub(crate) async fn recalled(
         take_back(store, queued.replaces).await?;
     }
     let Some(session) = store.session_of(row.run).await? else { return Ok(None) };
-    Ok(Some(newest(store, recall, &session, queued.terms.window).await?))
+    Ok(Some(newest(ports, recall, &session, queued.terms.window).await?))
 }
 
 pub(crate) fn queued(journal: &[Entry]) -> Option<Queued> {

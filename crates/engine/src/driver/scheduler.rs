@@ -24,6 +24,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Runs looked up in the store at once.
 const READS_MAX: usize = 32;
+/// Runs on their way from a shared store at once.
+const TOGETHER_MAX: usize = 256;
 /// Even with all hints lost, a due run is found after this long.
 const SWEEP: Duration = Duration::from_secs(5);
 /// Runs per page of a sweep.
@@ -293,16 +295,19 @@ impl Scheduler {
 
     fn tell_room(&mut self) {
         let Some(queue) = &self.ports.queue else { return };
-        let room = Some(self.room());
-        if self.room_told != room {
-            self.room_told = room;
-            queue.room(room.unwrap_or_default());
+        let room = self.room();
+        if self.room_told != Some(room) {
+            self.room_told = Some(room);
+            queue.room(room);
         }
     }
 
     /// Hands over as many runs as there is room for.
     fn dispatch(&mut self) {
-        while self.moving.len() < READS_MAX && self.live() + self.moving.len() < self.options.live_runs_max {
+        // One question reads many from a shared store; others are asked run by run.
+        let reads_max = if self.is_shared { TOGETHER_MAX } else { READS_MAX };
+        let mut together = BTreeMap::new();
+        while self.moving.len() < reads_max && self.live() + self.moving.len() < self.options.live_runs_max {
             let Some((_, run)) = self.queue.pop_first() else { break };
             self.ranks.remove(&run);
             if !self.moving.insert(run) {
@@ -310,16 +315,27 @@ impl Scheduler {
                 self.offers.lost(run);
                 continue;
             }
-            let hand = HandOver {
-                ports: self.ports.clone(),
-                recall: self.options.recall.clone(),
-                offers: self.offers.clone(),
-                known: Arc::clone(&self.known),
-                shard: share::shard_of(&self.shards, run).clone(),
-            };
-            tokio::spawn(hand.over(run, self.offered.remove(&run)));
+            let offered = self.offered.remove(&run);
+            if self.is_shared {
+                together.insert(run, offered);
+            } else {
+                tokio::spawn(self.hand().over(run, offered, None));
+            }
+        }
+        if !together.is_empty() {
+            tokio::spawn(self.hand().over_many(together));
         }
         self.offers.backlog.store(self.queue.len(), Ordering::Relaxed);
+    }
+
+    fn hand(&self) -> HandOver {
+        HandOver {
+            ports: self.ports.clone(),
+            recall: self.options.recall.clone(),
+            offers: self.offers.clone(),
+            known: Arc::clone(&self.known),
+            shards: self.shards.clone(),
+        }
     }
 
     /// Asks the store for every run that may need a worker, and takes up those that no shard holds.

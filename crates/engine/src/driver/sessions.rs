@@ -108,7 +108,7 @@ impl Engine {
     /// The store cannot be read.
     pub async fn context(&self, session: &SessionRow, window: Window) -> Result<Context, StoreError> {
         let inner = &*self.inner;
-        let recalled = newest(inner.ports.store.as_ref(), &inner.options.recall, session, window).await?;
+        let recalled = newest(&inner.ports, &inner.options.recall, session, window).await?;
         Ok(Context { read: recalled.read, said: recalled.said })
     }
 

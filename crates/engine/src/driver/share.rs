@@ -45,7 +45,7 @@ impl Engine {
     }
 }
 
-type Shards = Vec<(Mailbox, Arc<Gauge>)>;
+pub(super) type Shards = Vec<(Mailbox, Arc<Gauge>)>;
 
 /// Becomes one of several: starts what hears and takes.
 pub(super) fn join(ports: &Ports, offers: &Offers, shards: &Shards, works: bool) -> Vec<AbortHandle> {

@@ -316,7 +316,10 @@ impl Shard {
         if let Leave::Spawn(_) = leave.get() {
             // A worker that was away too long sends nothing more: its runs may be somebody else's.
             let is_owner = self.ports.store.share().is_none_or(|share| share.is_owner());
-            return if is_owner { self.calls.start(leave, &self.mailbox) } else { () };
+            if is_owner {
+                self.calls.start(leave, &self.mailbox);
+            }
+            return;
         }
         match leave.into_inner() {
             Leave::Accepted(run, status) => {

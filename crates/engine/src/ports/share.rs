@@ -4,7 +4,7 @@
 //! it ends, parks, or the lease has ended. The fence alone keeps journals right; the lease says when somebody else may try, and
 //! when a worker that was away too long has to let go of what it holds.
 
-use crate::ports::store::{InboxItem, OpenRun, Read};
+use crate::ports::store::{InboxItem, OpenRun, Read, Row, RunRow};
 use crate::run::{RunId, RunNo, Status, Time};
 use crate::session::{SessionNo, Terms};
 use futures_util::future::BoxFuture;
@@ -25,6 +25,17 @@ pub struct LaneRun {
     pub terms: Terms,
 }
 
+/// A run with all that a worker reads to take it over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its own row.
+    pub row: RunRow,
+    /// Messages that nobody has taken, oldest first.
+    pub inbox: Vec<InboxItem>,
+    /// Its journal.
+    pub rows: Vec<Row>,
+}
+
 /// The part of a store that is shared.
 pub trait Share: Send + Sync {
     /// Reserves run numbers that nobody else will ever get; answers the first of `count`.
@@ -40,6 +51,8 @@ pub trait Share: Send + Sync {
     /// Takes runs that need a worker and whose workflow is known here (name and number), best first. For a while nobody else is
     /// offered them.
     fn take(&self, now: Time, limit: u32, known: &[(String, u32)]) -> Read<Vec<OpenRun>>;
+    /// All that is known of these runs, read together; those that are not there are left out.
+    fn load(&self, runs: Vec<RunNo>) -> Read<Vec<Loaded>>;
     /// Runs of this worker that have messages nobody has taken.
     fn mail(&self, limit: u32) -> Read<Vec<InboxItem>>;
     /// The open root runs of a session, in the order of their birth.

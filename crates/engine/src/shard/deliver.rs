@@ -191,6 +191,7 @@ impl Live {
             timeout_ms: call.timeout_ms,
             stream: self.queued.stream && call.traces == crate::cell::Traces::Agent,
             traceparent: self.queued.traceparent.clone(),
+            session: self.queued.session_id.clone(),
         };
         drop(cell);
         self.gate.leave(seq, Leave::Spawn(Box::new(spawn)));

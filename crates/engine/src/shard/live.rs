@@ -134,6 +134,7 @@ impl Live {
             terms: queued.terms,
             history: Rc::from([]),
             labels: Vec::new(),
+            fading: BTreeSet::new(),
             ledger: crate::ledger::Ledger::new(queued.budget),
             numbers,
         };

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::event::Kind;
 use crate::journal::body::{Blocked, ChildCompleted, Ended, Inbox, RunError};
 use crate::name::Key;
-use crate::ports::store::{InboxItem, Stand};
+use crate::ports::store::{InboxItem, Label, Stand};
 use crate::run::{RunNo, Status};
 use crate::shard::core::Env;
 use crate::shard::live::{Live, Phase, Stop};
@@ -120,6 +120,11 @@ impl Live {
             _ => Kind::RunFailed,
         };
         self.give_all_back();
+        {
+            let mut cell = self.shared.borrow_mut();
+            let fading = std::mem::take(&mut cell.fading);
+            cell.labels.extend(fading.into_iter().map(|name| Label::new(name, "")));
+        }
         let seq = self.push(kind, "", json(&ended));
         self.stand = Some(Stand { status, due_at: None, ended_at: Some(env.now) });
         self.phase = Phase::Over;

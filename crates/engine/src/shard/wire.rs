@@ -108,6 +108,8 @@ pub struct Spawn {
     pub stream: bool,
     /// Trace context.
     pub traceparent: Option<String>,
+    /// The run's conversation.
+    pub session: Option<String>,
 }
 
 /// A run's end, or its block.

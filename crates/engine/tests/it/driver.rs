@@ -12,6 +12,7 @@ use tutti_engine::driver::{Engine, Message, Options, Ports, Sent, SubmitError};
 use tutti_engine::event::Kind;
 use tutti_engine::journal::body::{CancelRequested, ChildStarted, Decision, Signal, Verdict};
 use tutti_engine::memory::outbound::NoOutbound;
+use tutti_engine::ports::store::{Label, ListRuns};
 use tutti_engine::run::{Once, RunNo, Status, Submit};
 use tutti_engine::shard::core::CoreOptions;
 use tutti_engine::{Ctx, Limits, Registry, Result, Traces};
@@ -377,4 +378,46 @@ async fn large_bodies_live_in_blobs() {
     let payload = serde_json::value::to_raw_value(&1).unwrap();
     engine.send(run, Message::Signal { dedup: None, signal: Signal { name: "go".into(), payload } }).await.unwrap();
     assert_eq!(engine.wait(run, LONG).await.unwrap().unwrap().1.output.unwrap().get(), "100000");
+}
+
+#[tokio::test]
+async fn a_label_of_an_open_run_is_gone_when_it_has_ended_however_it_ended() {
+    async fn labelled(ctx: Ctx, _: Value) -> Result<()> {
+        ctx.label_while_open("colour", "red");
+        ctx.label("size", "large");
+        ctx.call("go", Quick).await?;
+        ctx.wait_for::<Value>("go", None).await.map(drop)
+    }
+    let (engine, ports) = engine(Registry::new().with("labelled", 1, labelled)).await;
+    let found = async |name: &'static str, value: &str| {
+        let labels = vec![Label::new(name, value)];
+        ports.store.list(ListRuns { labels, limit: 9, ..ListRuns::default() }).await.unwrap().len()
+    };
+    for (n, ends_by_itself) in [true, false].into_iter().enumerate() {
+        let run = engine.submit(submit("labelled", &Value::Null)).await.unwrap().run;
+        let mut events = engine.follow(run, 0);
+        while found("colour", "red").await == 0 {
+            events.next().await.unwrap().expect("it waits");
+        }
+        let signal = Signal { name: "go".into(), payload: serde_json::value::to_raw_value(&1).unwrap() };
+        let message = match ends_by_itself {
+            true => Message::Signal { dedup: None, signal },
+            false => Message::Cancel(CancelRequested { by: "me".into(), reason: None }),
+        };
+        engine.send(run, message).await.unwrap();
+        engine.wait(run, LONG).await.unwrap().expect("it ends");
+        assert_eq!((found("colour", "red").await, found("size", "large").await), (0, n + 1));
+    }
+}
+
+/// Answers at once.
+#[derive(Serialize, Deserialize)]
+struct Quick;
+
+impl Activity for Quick {
+    type Output = ();
+    const NAME: &'static str = "quick";
+    async fn run(self, _: ActivityCx) -> std::result::Result<(), ActivityError> {
+        Ok(())
+    }
 }

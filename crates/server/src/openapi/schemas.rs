@@ -1,12 +1,14 @@
 //! The shapes of what is sent and answered.
 
+mod orchestrator;
+
 use serde_json::{Value, json};
 use tutti_app::App;
 
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    for more in [answers(), conversations(), tickets(), tasks(), failures()] {
+    for more in [answers(), conversations(), tickets(), tasks(), orchestrator::all(), failures()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }

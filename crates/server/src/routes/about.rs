@@ -29,6 +29,7 @@ pub async fn api(State(shared): State<Shared>) -> Answer {
             "sessions": "/sessions",
             "tickets": "/api/tickets",
             "tasks": "/tasks",
+            "agents": "/orchestrator/agents",
             "metrics": "/metrics"
         }
     });
@@ -49,5 +50,5 @@ pub const METRICS: Doc =
 
 /// `GET /metrics`
 pub async fn metrics(State(shared): State<Shared>) -> Response {
-    text("text/plain; version=0.0.4; charset=utf-8", shared.app.metrics())
+    text("text/plain; version=0.0.4; charset=utf-8", shared.app.metrics().await)
 }

@@ -13,8 +13,9 @@ pub const PATTERNS: Doc = Doc::new("orchestrate", "Each pattern with the JSON Sc
     .answers(200, "The patterns, and the agents that may be named", "Patterns");
 
 /// `GET /patterns`
-pub async fn patterns(State(shared): State<Shared>) -> Answer {
-    json(StatusCode::OK, &shared.app.patterns())
+pub async fn patterns(State(shared): State<Shared>, request: Request) -> Answer {
+    let asked = Asked::new(request);
+    json(StatusCode::OK, &shared.app.patterns(&asked.caller).await?)
 }
 
 pub const ORCHESTRATE: Doc = Doc::new("orchestrate", "Run a pattern with a team and answer with its result")
@@ -29,7 +30,7 @@ pub async fn orchestrate(State(shared): State<Shared>, request: Request) -> Answ
     let mut asked = Asked::new(request);
     let wait = asked.wait().unwrap_or(shared.app.orchestrate_wait());
     let body = asked.required_body(&shared).await?;
-    let prepared = shared.app.read_orchestrate(&asked.caller, &body, false);
+    let prepared = shared.app.read_orchestrate(&asked.caller, &body, false).await;
     let prepared = asked.settle(prepared)?;
     let started = shared.app.start(prepared, Some(wait)).await?;
     let mut response = if started.has_ended {
@@ -58,7 +59,7 @@ pub async fn stream(State(shared): State<Shared>, request: Request) -> Answer {
     };
     let cancels = asked.query().word("on_disconnect", "continue, cancel", cancels).unwrap_or(false);
     let body = asked.required_body(&shared).await?;
-    let prepared = shared.app.read_orchestrate(&asked.caller, &body, true);
+    let prepared = shared.app.read_orchestrate(&asked.caller, &body, true).await;
     let prepared = asked.settle(prepared)?;
     let started = shared.app.start(prepared, None).await?;
     let run_id = started.run.run_id.clone();

@@ -32,7 +32,7 @@ pub async fn start(State(shared): State<Shared>, request: Request) -> Answer {
     let mut asked = Asked::new(request);
     let wait = asked.wait();
     let body = asked.required_body(&shared).await?;
-    let prepared = shared.app.read_run(&asked.caller, &body);
+    let prepared = shared.app.read_run(&asked.caller, &body).await;
     let prepared = asked.settle(prepared)?;
     let started = shared.app.start(prepared, wait).await?;
     let started = shared.app.with_answers(started).await?;

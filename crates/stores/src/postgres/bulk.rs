@@ -77,7 +77,7 @@ pub(super) const PUTS: &str = "WITH n AS (INSERT INTO inbox(run, dedup, kind, bo
 #[derive(Default)]
 struct Columns<'a> {
     births: Births<'a>,
-    once: (Vec<&'a [u8]>, Vec<i64>, Vec<&'a [u8]>, Vec<i64>),
+    once: Once<'a>,
     rows: Rows<'a>,
     blobs: (Vec<&'a [u8]>, Vec<&'a [u8]>, Vec<i64>),
     blob_refs: (Vec<i64>, Vec<&'a [u8]>),
@@ -85,7 +85,7 @@ struct Columns<'a> {
     stands: BTreeMap<i64, (i16, Option<i64>, Option<i64>, i32)>,
     asks: BTreeMap<i64, i32>,
     labels: BTreeMap<(i64, i32), &'a str>,
-    puts: (Vec<i64>, Vec<&'a str>, Vec<i16>, Vec<&'a [u8]>),
+    puts: Puts<'a>,
     claims: Vec<i64>,
     now: i64,
 }
@@ -106,6 +106,22 @@ struct Births<'a> {
     parent: Vec<Option<i64>>,
     session: Vec<Option<&'a str>>,
     lane: Vec<i16>,
+}
+
+#[derive(Default)]
+struct Once<'a> {
+    scope: Vec<&'a [u8]>,
+    run: Vec<i64>,
+    body: Vec<&'a [u8]>,
+    born: Vec<i64>,
+}
+
+#[derive(Default)]
+struct Puts<'a> {
+    run: Vec<i64>,
+    dedup: Vec<&'a str>,
+    kind: Vec<i16>,
+    body: Vec<&'a [u8]>,
 }
 
 #[derive(Default)]
@@ -197,10 +213,10 @@ impl<'a> Columns<'a> {
             let labels = transition.labels.iter();
             columns.labels.extend(labels.map(|(run, l)| ((run.0, words.name(&l.name)), l.value.as_str())));
             for item in &transition.inbox_put {
-                columns.puts.0.push(item.run.0);
-                columns.puts.1.push(&item.dedup);
-                columns.puts.2.push(i16::from(item.kind));
-                columns.puts.3.push(&item.body);
+                columns.puts.run.push(item.run.0);
+                columns.puts.dedup.push(&item.dedup);
+                columns.puts.kind.push(i16::from(item.kind));
+                columns.puts.body.push(&item.body);
             }
         }
         columns
@@ -273,17 +289,17 @@ impl<'a> Columns<'a> {
         to.session.push(birth.session.as_deref());
         to.lane.push(lane(birth));
         if let Some(once) = &birth.once {
-            self.once.0.push(&once.scope);
-            self.once.1.push(append.run.0);
-            self.once.2.push(&once.body);
-            self.once.3.push(append.at.0);
+            self.once.scope.push(&once.scope);
+            self.once.run.push(append.run.0);
+            self.once.body.push(&once.body);
+            self.once.born.push(append.at.0);
         }
     }
 
     /// Rows that are written to from several sides, locked in one order before anything is looked at.
     fn locked(&self) -> Vec<i64> {
         let born: BTreeSet<i64> = self.births.run.iter().copied().collect();
-        let touched: BTreeSet<i64> = self.stands.keys().chain(&self.puts.0).copied().collect();
+        let touched: BTreeSet<i64> = self.stands.keys().chain(&self.puts.run).copied().collect();
         touched.difference(&born).copied().collect()
     }
 }
@@ -303,7 +319,7 @@ pub(super) async fn write(
     let columns = Columns::of(group, words);
     let Columns { births, once, rows, blobs, blob_refs, taken, stands, asks, labels, puts, claims, now } = &columns;
     let locked = columns.locked();
-    let (born, onces, appended) = (births.run.len() as i64, once.0.len() as i64, rows.run.len() as i64);
+    let (born, onces, appended) = (births.run.len() as i64, once.run.len() as i64, rows.run.len() as i64);
     let stand_runs: Vec<i64> = stands.keys().copied().collect();
     let stand_status: Vec<i16> = stands.values().map(|s| s.0).collect();
     let stand_due: Vec<Option<i64>> = stands.values().map(|s| s.1).collect();
@@ -322,7 +338,7 @@ pub(super) async fn write(
         (!claims.is_empty(), LANES, &[claims]),
         (!claims.is_empty(), LANE_IS_FREE, &[claims, now]),
         (born > 0, BIRTHS, &[&b.run, &b.id, &b.workflow, &b.version, &b.owner, &b.status, &b.priority, &b.epoch, &b.ended, &b.due, &b.rank, &b.parent, &b.session, &b.lane, &born, &me]),
-        (onces > 0, ONCE, &[&once.0, &once.1, &once.2, &once.3, &onces]),
+        (onces > 0, ONCE, &[&once.scope, &once.run, &once.body, &once.born, &onces]),
         (appended > 0, ROWS, &[&r.run, &r.seq, &r.last, &r.prev, &r.epoch, &r.at, &r.body, &r.owner, &appended]),
         (!blobs.0.is_empty(), BLOBS, &[&blobs.0, &blobs.1, &blobs.2]),
         (!blob_refs.0.is_empty(), BLOB_REFS, &[&blob_refs.0, &blob_refs.1]),
@@ -330,7 +346,7 @@ pub(super) async fn write(
         (!stand_runs.is_empty(), STANDS, &[&stand_runs, &stand_status, &stand_due, &stand_ended, &stand_epoch, &me]),
         (!ask_runs.is_empty(), ASKS, &[&ask_runs, &ask_counts]),
         (!label_runs.is_empty(), LABELS, &[&label_runs, &label_names, &label_values]),
-        (!puts.0.is_empty(), PUTS, &[&puts.0, &puts.1, &puts.2, &puts.3]),
+        (!puts.run.is_empty(), PUTS, &[&puts.run, &puts.dedup, &puts.kind, &puts.body]),
         // A transaction in which a statement has failed is rolled back by this word as well.
         (is_whole, "COMMIT", &[]),
         (false, "", &[]),

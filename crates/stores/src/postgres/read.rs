@@ -3,8 +3,11 @@
 use crate::postgres::db::error;
 use bytes::Bytes;
 use deadpool_postgres::Pool;
+use futures_util::future::join3;
+use std::collections::BTreeMap;
 use tokio_postgres::Row as SqlRow;
 use tokio_postgres::types::ToSql;
+use tutti_engine::ports::share::Loaded;
 use tutti_engine::ports::store::{InboxItem, ListRuns, OpenRun, Row, RunRow, StoreError};
 use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
 
@@ -22,6 +25,11 @@ macro_rules! run {
 }
 
 pub(super) const RUN: &str = run!("run = $2");
+pub(super) const RUNS: &str = run!("run = ANY($2)");
+pub(super) const INBOXES: &str =
+    "SELECT run, dedup, kind, body FROM inbox WHERE run = ANY($1) AND NOT taken ORDER BY n";
+pub(super) const JOURNALS: &str =
+    "SELECT seq, last, prev, epoch, at, body, run FROM journal WHERE run = ANY($1) ORDER BY run, seq";
 pub(super) const RUN_BY_ID: &str = run!("id = $2");
 pub(super) const SESSION_RUNS: &str = run!(
     "session_no IS NOT NULL AND status < 3 AND ($2::bigint IS NULL OR session_no = $2) AND run > $3 ORDER BY run LIMIT $4"
@@ -113,6 +121,35 @@ pub(super) async fn ask(
     let db = pool.get().await.map_err(|e| unavailable(&e))?;
     let statement = db.prepare_cached(sql).await.map_err(|e| error(&e))?;
     db.query(&statement, params).await.map_err(|e| error(&e))
+}
+
+/// Runs with their messages and journals, by three questions in one round trip.
+pub(super) async fn load(pool: &Pool, me: i64, runs: Vec<i64>) -> Result<Vec<Loaded>, StoreError> {
+    let db = pool.get().await.map_err(|e| unavailable(&e))?;
+    let mut statements = Vec::new();
+    for sql in [RUNS, INBOXES, JOURNALS] {
+        statements.push(db.prepare_cached(sql).await.map_err(|e| error(&e))?);
+    }
+    let (mine, others): ([&(dyn ToSql + Sync); 2], [&(dyn ToSql + Sync); 1]) = ([&me, &runs], [&runs]);
+    let asked =
+        join3(db.query(&statements[0], &mine), db.query(&statements[1], &others), db.query(&statements[2], &others));
+    let (rows, messages, journals) = asked.await;
+    let mut found: BTreeMap<i64, Loaded> = BTreeMap::new();
+    for row in rows.map_err(|e| error(&e))? {
+        let row = run_row(&row);
+        found.insert(row.run.0, Loaded { row, inbox: Vec::new(), rows: Vec::new() });
+    }
+    for item in messages.map_err(|e| error(&e))?.iter().map(message) {
+        if let Some(loaded) = found.get_mut(&item.run.0) {
+            loaded.inbox.push(item);
+        }
+    }
+    for row in journals.map_err(|e| error(&e))? {
+        if let Some(loaded) = found.get_mut(&row.get::<_, i64>(6)) {
+            loaded.rows.push(journal_row(&row));
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 pub(super) fn unavailable(e: &deadpool_postgres::PoolError) -> StoreError {

@@ -223,7 +223,7 @@ impl Committer {
 async fn together(db: &mut Db, group: &[Transition], writing: &Writing<'_>) -> Result<Vec<Receipt>, Error> {
     let (plain, special) = bulk::split(group);
     let columns: Vec<&Transition> = plain.iter().map(|i| &group[*i]).collect();
-    let put = bulk::write(db, &columns, writing.words, writing.me, special.is_empty()).await?;
+    let mut put = bulk::write(db, &columns, writing.words, writing.me, special.is_empty()).await?;
     let mut receipts = vec![Receipt::Committed; group.len()];
     if !special.is_empty() {
         for i in special {
@@ -232,19 +232,23 @@ async fn together(db: &mut Db, group: &[Transition], writing: &Writing<'_>) -> R
         db.execute("COMMIT", &[]).await?;
     }
     for i in plain {
-        if let Some(refusal) = not_put(db, &group[i], &put).await {
+        if let Some(refusal) = not_put(db, &group[i], &mut put).await {
             receipts[i] = Receipt::Refused(refusal);
         }
     }
     Ok(receipts)
 }
 
-/// Why a lone message was not taken, if so. The group is written: nothing here may fail it.
-async fn not_put(db: &mut Db, transition: &Transition, put: &Put) -> Option<Refusal> {
+/// Why a lone message was not taken, if so; the first of several equal ones was. The group is written: nothing here may fail it.
+async fn not_put(db: &mut Db, transition: &Transition, put: &mut Put) -> Option<Refusal> {
+    let mut was_put = true;
+    for item in &transition.inbox_put {
+        was_put = put.remove(&(item.run.0, item.dedup.clone()));
+    }
     let is_lone =
         transition.appends.is_empty() && transition.inbox_done.is_empty() && transition.session_drop.is_none();
     let [item] = transition.inbox_put.as_slice() else { return None };
-    if !is_lone || put.contains(&(item.run.0, item.dedup.clone())) {
+    if !is_lone || was_put {
         return None;
     }
     Some(exact::why_not(db, item.run).await.unwrap_or(Refusal::Duplicate))

@@ -75,8 +75,7 @@ impl Broker {
             FieldTable::default(),
         );
         word("declaring an exchange", declared).await?;
-        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        word("declaring a queue", self.channel.queue_declare(names.dead.as_str().into(), durable, dead)).await?;
+        self.declare_queue(&names.dead, dead).await?;
         let (queue, exchange) = (names.dead.as_str().into(), names.dead.as_str().into());
         let bound =
             self.channel.queue_bind(queue, exchange, "".into(), QueueBindOptions::default(), FieldTable::default());
@@ -86,8 +85,13 @@ impl Broker {
         runs.insert("x-queue-type".into(), text("classic"));
         runs.insert("x-max-priority".into(), AMQPValue::LongInt(9));
         runs.insert("x-dead-letter-exchange".into(), text(&names.dead));
-        word("declaring a queue", self.channel.queue_declare(names.runs.as_str().into(), durable, runs)).await?;
-        Ok(())
+        self.declare_queue(&names.runs, runs).await
+    }
+
+    /// Makes a durable queue where it is not there.
+    pub async fn declare_queue(&self, name: &str, arguments: FieldTable) -> Result<(), String> {
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        word("declaring a queue", self.channel.queue_declare(name.into(), durable, arguments)).await.map(|_| ())
     }
 
     /// Has what is published confirmed.
@@ -131,7 +135,7 @@ pub(super) async fn speaks(options: &RabbitOptions) -> Result<(), String> {
     }
 }
 
-fn text(value: &str) -> AMQPValue {
+pub(super) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(LongString::from(value))
 }
 

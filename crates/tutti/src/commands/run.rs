@@ -39,7 +39,7 @@ pub struct Args {
 /// Runs it on the server, or on a private one if none answers. Fails when the run does not complete.
 pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
     let request = Request::read(&args.target, args.input.as_deref(), &args.agents)?;
-    let (client, stop) = reach(args, loaded).await?;
+    let (client, stop) = Box::pin(reach(args, loaded)).await?;
     let is_private = stop.is_some();
     let result = Box::pin(run_on(args, &request, &client, is_private)).await;
     if let Some(stop) = stop {

@@ -29,6 +29,14 @@ pub fn read(table: &toml::Value, file: &str) -> (Agents, Vec<Problem>) {
     (agents, problems)
 }
 
+/// A text that is YAML, or JSON.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn yaml(text: &str) -> Result<Value, String> {
+    yaml_to_json(text)
+}
+
 /// Reads every file of a folder: one agent with its `name`, or `agents: {NAME: {…}}`. A name that is taken is an error.
 pub fn read_folder(folder: &Path, agents: &mut Agents) -> Vec<Problem> {
     let mut problems = Vec::new();

@@ -132,6 +132,24 @@ impl Form for Seconds {
     }
 }
 
+/// Minutes above zero, decimals allowed.
+pub struct Minutes {
+    /// The longest.
+    pub max: u64,
+}
+
+impl Form for Minutes {
+    type Out = Duration;
+    fn read(&self, text: &str) -> Option<Duration> {
+        let seconds = Seconds { min_ms: 0, max_s: self.max * 60 };
+        let minutes: f64 = Seconds { min_ms: 0, max_s: self.max }.read(text)?.as_secs_f64();
+        seconds.read(&format!("{}", minutes * 60.0)).filter(|time| !time.is_zero())
+    }
+    fn wants(&self) -> String {
+        format!("a number of minutes above 0, at most {}, decimals allowed", self.max)
+    }
+}
+
 /// `true|false|1|0|yes|no`.
 pub struct Boolean;
 
@@ -369,6 +387,16 @@ mod tests {
         assert_eq!(form.read("2.5"), Some(Duration::from_millis(2_500)));
         assert_eq!(form.read(".5"), Some(Duration::from_millis(500)));
         for bad in ["0.05", "61", "inf", "NaN", "1e1", "-1", "1s", "1.2.3", ".", ""] {
+            assert_eq!(form.read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn minutes_are_above_zero() {
+        let form = Minutes { max: 60 };
+        assert_eq!(form.read("60"), Some(Duration::from_secs(3_600)));
+        assert_eq!(form.read("0.005"), Some(Duration::from_millis(300)));
+        for bad in ["0", "61", "-1", "1m", ""] {
             assert_eq!(form.read(bad), None, "{bad:?}");
         }
     }

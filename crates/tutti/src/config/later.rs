@@ -1,6 +1,6 @@
 //! Names that belong to surfaces and backends this version does not have yet. They are known, checked and never ignored silently.
 
-use super::form::{AnyForm, Boolean, Integer, List, OneOf, Path, Secret, Text, WebUrl};
+use super::form::{AnyForm, Boolean, List, OneOf, Path, Secret, Text, WebUrl};
 use super::setting::{Concern, Setting, Use};
 
 const NO_LOGIN: &str = "this version has no login yet and would let everybody in";
@@ -30,19 +30,6 @@ pub const CONCERN: Concern = Concern {
         later("TRUSTED_PROXIES", &List(Text), "Networks whose X-Forwarded-* headers are believed."),
         refused("AUDIT_READS", &Boolean, NO_AUDIT, "Whether reads are in the audit log too."),
         later("METRICS_TOKEN", &Secret, "Token that may read /metrics."),
-        later(
-            "MAX_CONCURRENT_AGENT_SESSIONS",
-            &Integer { min: 1_u32, max: 1_000_000 },
-            "Sessions an agent holds at once.",
-        ),
-        later(
-            "AGENT_SESSION_TIMEOUT_MINUTES",
-            &Integer { min: 1_u32, max: 525_600 },
-            "Minutes until an idle session ends.",
-        ),
-        later("AGENT_METRICS_ENABLED", &Boolean, "Whether /metrics has the series of agents."),
-        later("BRAIN_FACTORY_URL", &WebUrl, "Who instantiates registered agents."),
-        later("DEPLOYMENT_PIPELINE_URL", &WebUrl, "Who deploys registered agents."),
         later("DISCOVERY_SRV", &Text, "DNS name under which agents are found."),
         later("DISCOVERY_CARDS", &List(WebUrl), "Addresses of agent cards."),
         later("EXTERNAL_AGENT_BASE_URL", &WebUrl, "The external agent."),

@@ -45,7 +45,7 @@ where
         async move {
             let is_whole = ctx.depth() > 0;
             let message = Message::input(input.text());
-            let rules = Rules { asking, approve: input.shared.approve.clone(), earlier: earlier(&ctx) };
+            let rules = Rules { asking, approve: input.shared.approve.clone(), earlier: earlier(&ctx), context: None };
             let team = Team::new(input.agents, input.others, rules);
             let (options, max_iterations, shared) = (input.options, input.max_iterations, input.shared);
             if is_due(&ctx) {

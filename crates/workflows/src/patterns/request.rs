@@ -287,6 +287,9 @@ fn read_member(item: &Field<'_, '_>, setting: &Setting<'_>, unconfigured: &mut V
     let value = item.value()?;
     if value.is_string() {
         let name = item.text(NAME_CHARS_MAX)?;
+        if let Some(named) = setting.named {
+            named.borrow_mut().insert(name.to_owned());
+        }
         match book.get(name) {
             Some(Listed::Ready(agent)) => return Some(agent.clone()),
             Some(Listed::Unconfigured(agent)) => unconfigured.push(agent.sentence()),

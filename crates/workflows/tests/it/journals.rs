@@ -65,6 +65,12 @@ fn recordings() -> Vec<(&'static str, Submit, Faults)> {
         ("ticket@1-storm", crate::desk::ticket(), storm),
         ("research@1", crate::desk::task(), calm),
         ("research@1-storm", crate::desk::task(), storm),
+        ("agent_task@1", crate::agents::task("clerk"), calm),
+        ("agent_task@1-queue-storm", crate::agents::task("worker"), storm),
+        ("agent_task@1-asks", crate::agents::task("boss"), calm),
+        ("agent_task@1-chain", crate::agents::task("chain"), storm),
+        ("agent_task@1-handed-on", crate::agents::task("service"), calm),
+        ("agent_start@1", crate::agents::start(), storm),
         ("concurrent@1-quorum-storm", team("concurrent", &json!({"quorum": 2, "max_parallel": 2})), storm),
     ]
 }
@@ -72,17 +78,22 @@ fn recordings() -> Vec<(&'static str, Submit, Faults)> {
 /// Every workflow.
 fn everything() -> tutti_engine::Registry {
     let asking = crate::teams::asking();
-    tutti_workflows::research::register(tutti_workflows::tickets::register(registry(), &asking), &asking)
+    let desk = tutti_workflows::research::register(tutti_workflows::tickets::register(registry(), &asking), &asking);
+    crate::agents::registry(desk)
 }
 
 fn record(submit: Submit, faults: Faults) -> String {
     let story = Story { seed: 11, runs: vec![submit], faults, crash_at: None, core: Default::default() };
+    let is_agents = story.runs[0].workflow.starts_with("agent_");
     let is_desk = matches!(story.runs[0].workflow.as_str(), "ticket" | "research");
     let (charged, is_broken) = (RefCell::default(), faults.crash > 0);
-    let world = World::new(move |spawn, dice| match is_desk {
-        true => crate::desk::answer(spawn, &charged, is_broken),
-        false => answer(spawn, dice, None),
-    });
+    let world = match is_agents {
+        true => crate::agents::world(),
+        false => World::new(move |spawn, dice| match is_desk {
+            true => crate::desk::answer(spawn, &charged, is_broken),
+            false => answer(spawn, dice, None),
+        }),
+    };
     let report = tell(story, &everything(), world).unwrap();
     let (row, rows) = report.journals.into_iter().next().unwrap();
     let line = |r: Row| Line {
@@ -126,6 +137,7 @@ fn golden_journals_replay() {
             status: Status::Completed,
             due_at: None,
             ended_at: None,
+            is_elsewhere: false,
         };
         names.borrow_mut().insert(row.workflow.clone());
         let row_of = |l: Line| Row {

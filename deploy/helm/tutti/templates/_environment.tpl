@@ -8,12 +8,17 @@
   value: /data
 - name: TUTTI_HOSTS
   value: {{ include "tutti.hosts" . | quote }}
-# Named by itself: without it no pod starts, instead of each with a key of its own.
+# Named by themselves: without them no pod starts, instead of each with keys of its own.
 - name: TUTTI_ADMIN_KEY
   valueFrom:
     secretKeyRef:
-      name: {{ required "existingSecret must name a Secret with TUTTI_ADMIN_KEY and POSTGRES_PASSWORD" .Values.existingSecret | quote }}
+      name: {{ required "existingSecret must name a Secret with TUTTI_ADMIN_KEY, VAULT_KEY and POSTGRES_PASSWORD" .Values.existingSecret | quote }}
       key: TUTTI_ADMIN_KEY
+- name: VAULT_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.existingSecret | quote }}
+      key: VAULT_KEY
 - name: POSTGRES_HOST
   value: {{ required "postgres.host must name the PostgreSQL that all pods share" .Values.postgres.host | quote }}
 - name: POSTGRES_PORT

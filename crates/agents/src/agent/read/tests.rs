@@ -38,7 +38,10 @@ fn everything_wrong_with_an_agent_is_said_at_once() {
 fn later_kinds_are_refused_clearly() {
     let found =
         read(&json!({"name": "a", "kind": "a2a", "instructions": "x", "endpoint": "http://127.0.0.1"})).unwrap_err();
-    assert_eq!(found, ["kind: agents of kind \"a2a\" are not supported in this version; supported: llm, http, human"]);
+    assert_eq!(
+        found,
+        ["kind: an agent of kind \"a2a\" has to be registered (POST /orchestrator/register); here: llm, http, human"]
+    );
 }
 
 #[test]

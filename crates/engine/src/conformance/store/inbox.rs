@@ -12,6 +12,7 @@ topic! { "inbox":
     a_message_is_kept_as_it_was_put,
     messages_come_in_the_order_of_arrival,
     a_repeated_message_is_a_duplicate,
+    of_two_at_once_one_is_a_duplicate,
     a_taken_message_stays_known,
     the_same_dedup_for_another_run_is_another_message,
     a_message_to_nobody_is_gone,
@@ -63,6 +64,18 @@ async fn a_repeated_message_is_a_duplicate(trial: Trial) {
     let again = InboxItem { kind: 9, body: Bytes::from_static(b"{}"), ..item(1, "once") };
     assert_eq!(trial.send(Transition { inbox_put: vec![again], ..Transition::default() }).await, DUPLICATE);
     assert_eq!(trial.inbox(1).await, [item(1, "once")], "the first one counts");
+}
+
+async fn of_two_at_once_one_is_a_duplicate(trial: Trial) {
+    trial.write(birth(1)).await;
+    let second = InboxItem { body: Bytes::from("2"), ..item(1, "a") };
+    let second = Transition { inbox_put: vec![second], ..Transition::default() };
+    let receipts = trial.submit(vec![put(1, "a"), put(1, "b"), second, put(1, "b")]).await;
+    assert_eq!(receipts, [Receipt::Committed, Receipt::Committed, DUPLICATE, DUPLICATE]);
+    assert_eq!(trial.inbox(1).await, [item(1, "a"), item(1, "b")]);
+    let (one, two) = (trial.submit(vec![put(1, "c")]), trial.submit(vec![put(1, "c")]));
+    let (one, two) = futures_util::future::join(one, two).await;
+    assert!(one != two && (one[0] == DUPLICATE || two[0] == DUPLICATE), "{one:?} {two:?}");
 }
 
 async fn a_taken_message_stays_known(trial: Trial) {

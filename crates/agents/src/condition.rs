@@ -1,8 +1,8 @@
 //! Conditions on an answer, as data: `{"contains": "urgent"}`, `{"field": {"pointer": "/score", "at_least": 7}}`.
 
+use crate::team::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tutti_agents::team::Message;
 
 /// A condition on what was said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
