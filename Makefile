@@ -18,8 +18,9 @@ test: cc backends ## every test: unit, conformance, simulation, acceptance, kill
 	! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || TUTTI_TEST_STORE=postgres TUTTI_BIN=$(BUILT) \
 		$(CARGO) test --locked -p tutti-tests --test it -- acceptance --skip data_directory
 
+# A RabbitMQ node takes seconds to start, and some tests start it several times.
 fast: cc ## unit tests and a short simulation: no network, under a minute
-	TUTTI_SEEDS=200 $(CARGO) test --locked -p tutti-engine -p tutti-stores -p tutti-workflows -p tutti-app
+	TUTTI_SEEDS=200 $(CARGO) test --locked -p tutti-engine -p tutti-stores -p tutti-workflows -p tutti-app -- --skip rabbitmq::
 
 sim: cc ## twenty thousand stories with crashes, stolen runs and unknown commits
 	TUTTI_SEEDS=20000 $(CARGO) test --locked -p tutti-engine -p tutti-workflows --test it -- sim_ --nocapture

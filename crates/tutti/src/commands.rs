@@ -176,10 +176,11 @@ pub fn parse() -> Result<Cli, ExitCode> {
     })
 }
 
-/// Log lines go to stderr; other crates' only from `warn` up.
+/// Log lines go to stderr; other crates' only from `warn` up. What the broker's client says at each lost connection is said once,
+/// in words, by who uses it.
 pub fn log_to_stderr(log: &Log) {
     let others = if log.level == "error" { "error" } else { "warn" };
-    let filter = EnvFilter::new(format!("{others},tutti={0}", log.level));
+    let filter = EnvFilter::new(format!("{others},lapin=off,tutti={0}", log.level));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call finds the first one's subscriber in place.
     let _ = match log.format {
