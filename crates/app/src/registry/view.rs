@@ -196,6 +196,7 @@ mod tests {
             status,
             due_at: None,
             ended_at: (!status.is_open()).then_some(Time(1_000 + n)),
+            is_elsewhere: false,
         }
     }
 
