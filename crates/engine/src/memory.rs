@@ -2,6 +2,7 @@
 
 pub mod bus;
 pub mod outbound;
+pub mod queue;
 pub mod records;
 mod sessions;
 pub mod store;

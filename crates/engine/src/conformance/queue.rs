@@ -25,6 +25,7 @@ promises! { Pair, "queue":
     nothing_comes_before_the_first_word_about_room,
     no_more_comes_than_there_is_room_for,
     more_room_lets_more_come,
+    less_room_lets_the_rest_go_to_another,
     settling_makes_room,
     without_room_what_was_sent_goes_back,
     what_is_given_back_comes_to_another,
@@ -162,6 +163,21 @@ async fn more_room_lets_more_come([a, b]: Pair) {
     let there = offered(&b, 3).await;
     let all = [first, more, there].into_iter().flatten().collect::<Vec<_>>();
     assert_eq!(runs(&all), (1..=9).collect::<Vec<i64>>());
+}
+
+async fn less_room_lets_the_rest_go_to_another([a, b]: Pair) {
+    a.room(4);
+    offer(&b, 1..=4);
+    let mut all = offered(&a, 1).await;
+    a.room(3);
+    b.room(4);
+    all.extend(offered(&b, 1).await);
+    // What is left comes to either of them.
+    while all.len() < 4 {
+        let (Either::Left((more, _)) | Either::Right((more, _))) = select(a.next(4), b.next(4)).await;
+        all.extend(more);
+    }
+    assert_eq!(runs(&all), [1, 2, 3, 4]);
 }
 
 async fn settling_makes_room([a, b]: Pair) {

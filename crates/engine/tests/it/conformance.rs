@@ -1,7 +1,9 @@
 //! The ports in memory keep what the ports promise.
 
 use std::sync::Arc;
-use tutti_engine::conformance::{records, store};
+use std::time::Duration;
+use tutti_engine::conformance::{queue, records, store};
+use tutti_engine::memory::queue::MemoryQueue;
 use tutti_engine::memory::records::MemoryRecords;
 use tutti_engine::memory::store::MemoryStore;
 
@@ -13,4 +15,14 @@ async fn the_store_in_memory_keeps_the_contract() {
 #[tokio::test]
 async fn records_in_memory_keep_the_contract() {
     records::run_all(|| Arc::new(MemoryRecords::new())).await;
+}
+
+#[tokio::test]
+async fn the_queue_in_memory_keeps_the_contract() {
+    for case in queue::cases() {
+        let one = MemoryQueue::new();
+        let ran =
+            tokio::time::timeout(Duration::from_secs(30), case.run([Arc::new(one.another()), Arc::new(one)])).await;
+        assert_eq!(ran.unwrap_or_else(|_| Err(format!("{}: did not end", case.name))), Ok(()));
+    }
 }

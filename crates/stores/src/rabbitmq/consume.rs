@@ -12,6 +12,7 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{Acker, Consumer};
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,8 +75,12 @@ struct Session<'a> {
     prefetch: usize,
     /// When a consumer that is sent too much is replaced.
     shrink_at: Option<Instant>,
+    /// Over, and the broker does not know it yet.
+    done: Vec<Acker>,
+    /// Given back, and the broker does not know it yet.
+    back: Vec<Held>,
     /// Given back, but not before then.
-    later: VecDeque<(Instant, Acker)>,
+    later: VecDeque<(Instant, Held)>,
 }
 
 /// What happened next.
@@ -90,7 +95,8 @@ enum Turn {
 
 impl<'a> Session<'a> {
     fn new(shared: &'a Shared, broker: Broker, number: u64) -> Self {
-        Self { shared, broker, consumer: None, number, prefetch: 0, shrink_at: None, later: VecDeque::new() }
+        let (done, back, later) = Default::default();
+        Self { shared, broker, consumer: None, number, prefetch: 0, shrink_at: None, done, back, later }
     }
 
     /// Works until the queue is closed.
@@ -99,12 +105,21 @@ impl<'a> Session<'a> {
     /// Why the connection is of no use any more.
     async fn run(&mut self, words: &mut UnboundedReceiver<Word>, backoff: &mut Backoff) -> Result<(), String> {
         loop {
-            // In this order: who gives something back and then makes room finds it in the queue.
+            // In this order: who says that there is less room and then gives something back is not sent it again at once, and who
+            // gives something back and then says that there is room is sent the best of all.
+            self.gather(words, None);
             let free = self.shared.offers.free();
-            self.settle(words, None).await?;
-            self.adjust(free).await?;
+            let is_other = !self.fits(free);
+            if is_other || self.consumer.is_none() {
+                self.cancel().await?;
+            }
+            self.gather(words, None);
+            self.settle().await?;
+            if is_other {
+                self.consume(free).await?;
+            }
             match self.turn(words).await? {
-                Turn::Settled(word) => self.settle(words, Some(word)).await?,
+                Turn::Settled(word) => self.gather(words, Some(word)),
                 Turn::Delivered(delivery) => {
                     backoff.reset();
                     self.accept(*delivery).await?;
@@ -114,7 +129,7 @@ impl<'a> Session<'a> {
                     self.consumer = None;
                     self.broker.declare(&self.shared.names).await?;
                 }
-                Turn::Look => self.give_back_due().await?,
+                Turn::Look => {}
                 Turn::Closed => {
                     self.leave(words).await;
                     return Ok(());
@@ -140,48 +155,44 @@ impl<'a> Session<'a> {
         Ok(turn)
     }
 
-    /// A consumer for as much as there is room. Its prefetch counts what is out and what waits here, so the broker itself holds to
-    /// it. A new consumer costs three words, so small changes keep the old one: it is never sent twice as much as there is room for.
-    async fn adjust(&mut self, free: usize) -> Result<(), String> {
-        let free = free.min(usize::from(u16::MAX));
+    /// Whether the consumer, or that there is none, is right for so much room. Its prefetch counts what is out and what waits here,
+    /// so the broker itself holds to it. A new one costs three words, so small changes keep the old one: it is never sent twice as
+    /// much as there is room for.
+    fn fits(&mut self, free: usize) -> bool {
         let fitting = free.saturating_sub(self.shared.offers.beside(self.number));
-        let has_consumer = self.consumer.is_some();
-        let fits = match (has_consumer, fitting) {
+        let is_right = match (self.consumer.is_some(), fitting) {
             (false, 0) => true,
             (false, _) | (true, 0) => false,
             (true, fitting) => fitting < self.prefetch * 2 && self.prefetch < fitting * 2,
         };
-        let now = Instant::now();
-        if !has_consumer || self.prefetch <= fitting {
+        if self.consumer.is_none() || self.prefetch <= fitting {
             self.shrink_at = None;
-        } else {
-            self.shrink_at.get_or_insert(now + SHRINK);
+            return is_right;
         }
-        if fits && self.shrink_at.is_none_or(|at| now < at) {
-            return Ok(());
-        }
-        self.cancel().await?;
-        // A new one counts for itself: what the old one brought and is still here or out is beside it.
-        self.number += 1;
-        match free.saturating_sub(self.shared.offers.beside(self.number)) {
-            0 => Ok(()),
-            prefetch => self.consume(prefetch).await,
-        }
+        let now = Instant::now();
+        is_right && now < *self.shrink_at.get_or_insert(now + SHRINK)
     }
 
-    async fn consume(&mut self, prefetch: usize) -> Result<(), String> {
+    /// Consumes for what there is room. A new consumer counts for itself: what older ones brought and is still here or out is beside
+    /// it.
+    async fn consume(&mut self, free: usize) -> Result<(), String> {
+        self.number += 1;
+        let prefetch = free.saturating_sub(self.shared.offers.beside(self.number));
         let count = u16::try_from(prefetch).unwrap_or(u16::MAX);
+        if count == 0 {
+            return Ok(());
+        }
         let channel = &self.broker.channel;
         word("setting the prefetch", channel.basic_qos(count, BasicQosOptions { global: false })).await?;
         let queue = self.shared.names.runs.as_str();
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
         // A queue that was deleted while nobody consumed ends the channel; then all begins anew, with declaring.
         let consumed = channel.basic_consume(queue.into(), "".into(), options, arguments);
-        (self.consumer, self.prefetch) = (Some(word("consuming", consumed).await?), prefetch);
+        (self.consumer, self.prefetch) = (Some(word("consuming", consumed).await?), usize::from(count));
         Ok(())
     }
 
-    /// Ends the consumer; what came and finds no room goes back.
+    /// Ends the consumer; what came and finds no room is to go back.
     async fn cancel(&mut self) -> Result<(), String> {
         self.shrink_at = None;
         if let Some(mut consumer) = self.consumer.take() {
@@ -192,8 +203,8 @@ impl<'a> Session<'a> {
                 self.accept(delivery).await?;
             }
         }
-        let surplus = self.shared.offers.surplus().into_iter().map(|held| held.acker);
-        give_back(surplus.collect()).await
+        self.back.extend(self.shared.offers.surplus());
+        Ok(())
     }
 
     async fn accept(&self, delivery: Delivery) -> Result<(), String> {
@@ -205,46 +216,53 @@ impl<'a> Session<'a> {
             return word("rejecting", delivery.acker.reject(options)).await.map(|_| ());
         };
         let priority = delivery.properties.priority().unwrap_or(0).min(9);
-        let held = Held { acker: delivery.acker, consumer: self.number, is_again: delivery.redelivered };
-        self.shared.offers.push(RunNo(run), priority, held);
+        let (consumer, is_again) = (self.number, delivery.redelivered);
+        self.shared.offers.push(RunNo(run), Held { acker: delivery.acker, priority, consumer, is_again });
         Ok(())
     }
 
-    /// Tells the broker what became of what was offered.
-    async fn settle(&mut self, words: &mut UnboundedReceiver<Word>, first: Option<Word>) -> Result<(), String> {
-        let (mut done, mut back) = (Vec::new(), Vec::new());
+    /// What became of what was offered.
+    fn gather(&mut self, words: &mut UnboundedReceiver<Word>, first: Option<Word>) {
         let mut next = first.or_else(|| words.try_recv().ok());
         while let Some((held, how)) = next {
             match how {
-                Settled::Done => done.push(held.acker),
-                Settled::Back if held.is_again => self.later.push_back((Instant::now() + AGAIN, held.acker)),
-                Settled::Back => back.push(held.acker),
+                Settled::Done => self.done.push(held.acker),
+                Settled::Back if held.is_again => self.later.push_back((Instant::now() + AGAIN, held)),
+                Settled::Back => self.back.push(held),
             }
             next = words.try_recv().ok();
         }
-        if done.is_empty() && back.is_empty() {
-            return Ok(());
+        let now = Instant::now();
+        while self.later.front().is_some_and(|(at, _)| *at <= now) {
+            self.back.extend(self.later.pop_front().map(|(_, held)| held));
         }
-        // One of an older connection answers `false`: the broker has it again already.
-        let acks = join_all(done.iter().map(|acker| acker.ack(BasicAckOptions::default())));
-        word("acknowledging", async { acks.await.into_iter().collect::<lapin::Result<Vec<bool>>>() }).await?;
-        give_back(back).await
     }
 
-    async fn give_back_due(&mut self) -> Result<(), String> {
-        let now = Instant::now();
-        let mut due = Vec::new();
-        while self.later.front().is_some_and(|(at, _)| *at <= now) {
-            due.extend(self.later.pop_front().map(|(_, acker)| acker));
+    /// Tells the broker. One of an older connection answers `false`: the broker has it again already.
+    async fn settle(&mut self) -> Result<(), String> {
+        if self.done.is_empty() && self.back.is_empty() {
+            return Ok(());
         }
-        give_back(due).await
+        let (done, mut back) = (std::mem::take(&mut self.done), std::mem::take(&mut self.back));
+        // Who waits for it is sent each as it comes.
+        back.sort_by_key(|held| Reverse(held.priority));
+        let again = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        let said = async {
+            join_all(done.iter().map(|acker| acker.ack(BasicAckOptions::default())))
+                .await
+                .into_iter()
+                .chain(join_all(back.iter().map(|held| held.acker.nack(again))).await)
+                .collect::<lapin::Result<Vec<bool>>>()
+        };
+        word("settling", said).await.map(|_| ())
     }
 
     /// Says goodbye. What is still out goes back with the connection.
     async fn leave(&mut self, words: &mut UnboundedReceiver<Word>) {
         let said = async {
-            self.settle(words, None).await?;
-            self.cancel().await
+            self.cancel().await?;
+            self.gather(words, None);
+            self.settle().await
         };
         if let Err(reason) = said.await {
             tracing::debug!("RabbitMQ was not told of our leaving: {reason}");
@@ -265,10 +283,4 @@ async fn until(due: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-async fn give_back(ackers: Vec<Acker>) -> Result<(), String> {
-    let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-    let said = join_all(ackers.iter().map(|acker| acker.nack(options)));
-    word("giving back", async { said.await.into_iter().collect::<lapin::Result<Vec<bool>>>() }).await.map(|_| ())
 }

@@ -12,6 +12,8 @@ use tutti_engine::run::RunNo;
 /// A delivery that must be settled.
 pub(super) struct Held {
     pub acker: Acker,
+    /// 0 to 9, 9 first.
+    pub priority: u8,
     /// Which consumer it came by.
     pub consumer: u64,
     /// It was given back before, by us or another.
@@ -75,9 +77,9 @@ impl Offers {
     }
 
     /// Something came.
-    pub fn push(&self, run: RunNo, priority: u8, held: Held) {
+    pub fn push(&self, run: RunNo, held: Held) {
         let mut state = self.0.lock();
-        let rank = (Reverse(priority), state.arrivals);
+        let rank = (Reverse(held.priority), state.arrivals);
         state.arrivals += 1;
         *state.held.entry(held.consumer).or_default() += 1;
         state.ready.insert(rank, (run, held));
@@ -137,9 +139,9 @@ impl Offers {
         state.unsettled += count;
         let best: Vec<_> = (0..count).filter_map(|_| state.ready.pop_first()).collect();
         drop(state);
-        let offer = |((Reverse(priority), _), (run, held)): (Rank, (RunNo, Held))| {
+        let offer = |(_, (run, held)): (Rank, (RunNo, Held))| {
             let inner = Arc::clone(&self.0);
-            Offered::new(run, priority, Box::new(move |how| inner.settled(held, how)))
+            Offered::new(run, held.priority, Box::new(move |how| inner.settled(held, how)))
         };
         best.into_iter().map(offer).collect()
     }
