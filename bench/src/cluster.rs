@@ -19,6 +19,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 use tutti_tests::backends::postgres::Postgres;
+use tutti_tests::backends::rabbitmq::RabbitMq;
 
 const CLIENTS: [u32; 3] = [1, 16, 64];
 
@@ -31,7 +32,11 @@ pub fn measure(places: &Places, report: &mut Report) -> Result<()> {
     };
     steps(places, report, &runtime, &postgres)?;
     workers(places, report, &postgres)?;
-    Ok(())
+    match runtime.block_on(RabbitMq::start()) {
+        Some(rabbit) => hand_off(places, report, &postgres, &rabbit)?,
+        None => report.note("there is no RabbitMQ on this machine: its hand-off was not measured"),
+    }
+    crate::desk::measure_on(places, report, &postgres)
 }
 
 /// Five durable steps, everybody in turns.
@@ -115,6 +120,51 @@ fn python(places: &Places, postgres: &Postgres, variable: &str, script: &str, cl
         Some(rate) => Ok(Some(rate)),
         None => bail!("{script} gave no rate: {text}{}", String::from_utf8_lossy(&output.stderr)),
     }
+}
+
+/// Runs of no steps that one process accepts and another works, handed over by RabbitMQ, from the first request to the last end;
+/// beside what RabbitMQ confirms by itself.
+fn hand_off(places: &Places, report: &mut Report, postgres: &Postgres, rabbit: &RabbitMq) -> Result<()> {
+    let port = rabbit.port().to_string();
+    let (mut rates, mut raw) = (Samples::default(), Samples::default());
+    let script = wrk::script(&places.scratch, "one", Some(r#"{"workflow":"noop","input":{"steps":1}}"#))?;
+    for round in 0..places.rounds {
+        let schema = format!("handoff_{round}");
+        let node = |role: &str| {
+            let node =
+                Node::on(postgres, &schema).role(role).env("RABBITMQ_HOST", "127.0.0.1").env("RABBITMQ_PORT", &port);
+            node.env("RABBITMQ_USER", "guest").env("RABBITMQ_PASSWORD", "guest")
+        };
+        let api = Server::start_node(places, &places.empty("api")?, &node("api"))?;
+        let worker = Server::start_node(places, &places.empty("worker")?, &node("worker"))?;
+        // Each client waits for the end of its run, so what is offered and what is worked are the same number.
+        let load = wrk::run(&script, &format!("http://{}/v1/runs?wait=30", api.address), 256, places.secs)?;
+        println!("round {} · 256 clients · hand-off {:>8.0} runs/s · p50 {:.2} ms", round + 1, load.per_s, load.p50_ms);
+        rates.push(load.per_s);
+        worker.process.stop()?;
+        api.process.stop()?;
+        if let Some(rate) = confirmed(places, rabbit)? {
+            println!("round {} · RabbitMQ confirms {rate:.0} messages/s, 64 in flight", round + 1);
+            raw.push(rate);
+        }
+    }
+    report.row(Row::of("rabbitmq_hand_off", rates, "runs/s").ceiling(raw).goal("ratio ≥ 0.6"));
+    Ok(())
+}
+
+/// RabbitMQ's own confirmed rate, by the peers' script; `None` where `AMQP_PY` is not set.
+fn confirmed(places: &Places, rabbit: &RabbitMq) -> Result<Option<f64>> {
+    let (Some(python), Some(peers)) = (std::env::var_os("AMQP_PY"), places.peers.as_deref()) else { return Ok(None) };
+    let mut command = Command::new(python);
+    command.current_dir(peers).env("AMQP_URL", format!("amqp://guest:guest@127.0.0.1:{}/", rabbit.port()));
+    let output =
+        command.env("PYTHONDONTWRITEBYTECODE", "1").arg("rabbit_bench.py").output().context("AMQP_PY cannot be run")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let many = lines.filter(|v| v["bench"] == "rabbitmq/classic" && v["in_flight"] == 64);
+    let mut rates: Vec<f64> = many.filter_map(|v| v["publish_confirm_s"].as_f64()).collect();
+    rates.sort_by(f64::total_cmp);
+    Ok(rates.get(rates.len() / 2).copied())
 }
 
 /// One worker and two with as many slots each, on calls of 50 ms.

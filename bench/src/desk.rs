@@ -7,12 +7,13 @@ use crate::http;
 use crate::places::Places;
 use crate::probe::free_address;
 use crate::report::{Report, Row, Samples};
-use crate::tutti::Server;
+use crate::tutti::{Node, Server};
 use crate::wrk;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tutti_tests::backends::postgres::Postgres;
 
 const CLIENTS: [u32; 2] = [1, 64];
 const TICKET: &str = r#"{"customer_id":"CUST_123","subject":"I was charged twice","body":"I noticed two charges on my account, please help me."}"#;
@@ -21,6 +22,28 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS ticket_events(id bigserial prima
 
 /// Measures tickets in turns with the baseline.
 pub fn measure(places: &Places, report: &mut Report) -> Result<()> {
+    let postgres = std::env::var("PG_URL").ok();
+    tickets(places, report, "tickets", "≥ 30× baseline", postgres.as_deref(), |world| {
+        Server::start_desk(places, &places.empty("desk")?, world, None)
+    })
+}
+
+/// The same on PostgreSQL, which the baseline uses, too.
+pub fn measure_on(places: &Places, report: &mut Report, postgres: &Postgres) -> Result<()> {
+    let url = format!("postgresql://postgres@127.0.0.1:{}/postgres", postgres.port());
+    tickets(places, report, "tickets_postgres", "≥ 35× baseline", Some(&url), |world| {
+        Server::start_desk(places, &places.empty("desk-pg")?, world, Some(&Node::on(postgres, "desk")))
+    })
+}
+
+fn tickets(
+    places: &Places,
+    report: &mut Report,
+    name: &str,
+    goal: &'static str,
+    postgres: Option<&str>,
+    start: impl Fn(&str) -> Result<Server>,
+) -> Result<()> {
     let world = free_address()?;
     let port = world.rsplit(':').next().unwrap_or_default();
     let mut command = Command::new(&places.tutti);
@@ -30,12 +53,12 @@ pub fn measure(places: &Places, report: &mut Report) -> Result<()> {
         std::net::TcpStream::connect(&world)?;
         Ok(())
     })?;
-    let server = Server::start_desk(places, &places.empty("desk")?, &format!("http://{world}"))?;
+    let server = start(&format!("http://{world}"))?;
     let ticket = http::post(&server.address, "/api/tickets?wait=30", &serde_json::from_str(TICKET)?)?;
     if ticket["status"] != "RESOLVED" || ticket["errors"].as_array().is_none_or(|errors| !errors.is_empty()) {
         bail!("a ticket was not resolved by its services: {ticket}");
     }
-    let baseline = Baseline::start(places, &world)?;
+    let baseline = Baseline::start(places, &world, postgres)?;
     if baseline.is_none() {
         report.note("BASELINE and PG_URL are not set, so no baseline of tickets beside us");
     }
@@ -58,9 +81,9 @@ pub fn measure(places: &Places, report: &mut Report) -> Result<()> {
         }
     }
     for clients in CLIENTS {
-        let goal = if clients == 1 { "≥ 2.5× baseline" } else { "≥ 30× baseline" };
+        let goal = if clients == 1 { "≥ 2.5× baseline" } else { goal };
         let (us, them) = (ours.remove(&clients).unwrap_or_default(), theirs.remove(&clients).unwrap_or_default());
-        report.row(Row::of(&format!("tickets_c{clients}"), us, "tickets/s").peer("baseline", them).goal(goal));
+        report.row(Row::of(&format!("{name}_c{clients}"), us, "tickets/s").peer("baseline", them).goal(goal));
     }
     if let Some(baseline) = baseline {
         // Asked to end, it ends its workers too.
@@ -76,13 +99,12 @@ struct Baseline {
 }
 
 impl Baseline {
-    fn start(places: &Places, world: &str) -> Result<Option<Self>> {
-        let (Some(python), Ok(postgres)) = (std::env::var_os("BASELINE").map(PathBuf::from), std::env::var("PG_URL"))
-        else {
+    fn start(places: &Places, world: &str, postgres: Option<&str>) -> Result<Option<Self>> {
+        let (Some(python), Some(postgres)) = (std::env::var_os("BASELINE").map(PathBuf::from), postgres) else {
             return Ok(None);
         };
         let Some(peers) = places.peers.as_deref() else { return Ok(None) };
-        table(&python, &postgres)?;
+        table(&python, postgres)?;
         let address = free_address()?;
         let port = address.rsplit(':').next().unwrap_or_default().to_owned();
         let mut command = Command::new(&python);

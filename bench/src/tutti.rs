@@ -78,9 +78,10 @@ impl Server {
     }
 
     /// Starts it with the ticket agents of a simulator.
-    pub fn start_desk(places: &Places, data: &Path, world: &str) -> Result<Self> {
+    pub fn start_desk(places: &Places, data: &Path, world: &str, node: Option<&Node>) -> Result<Self> {
         let mut command = Command::new(&places.tutti);
         command.env_clear();
+        command.envs(node.into_iter().flat_map(|node| node.env.iter().map(|(name, value)| (name, value))));
         for role in ["router", "knowledge", "sentiment", "decision"] {
             command.env(format!("{}_AGENT_URL", role.to_uppercase()), format!("{world}/{role}"));
         }

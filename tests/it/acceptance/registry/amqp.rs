@@ -200,7 +200,7 @@ async fn is_claimed(client: &Client, job: &Value) -> bool {
 #[tokio::test]
 async fn results_for_an_old_claim_change_nothing() {
     let Some((rabbit, postgres, schema)) = both().await else { return };
-    let server = beside(&rabbit, &postgres, &schema).env("AGENT_HEARTBEAT_TIMEOUT", "0.6").start().await;
+    let server = beside(&rabbit, &postgres, &schema).env("AGENT_HEARTBEAT_TIMEOUT", "2").start().await;
     let client = server.client();
     register_queue(&client).await;
     let mut slow = Worker::beside(&rabbit, &schema, "slow").await;

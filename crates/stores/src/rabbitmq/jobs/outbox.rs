@@ -114,7 +114,12 @@ mod tests {
         let outbox = Outbox::default();
         outbox.put(job(1, b"first"));
         outbox.put(job(1, b"again"));
-        assert_eq!((outbox.lock().order.len(), outbox.lock().bytes), (1, 5));
+        // One guard at a time: both would live to the end of the statement.
+        let (count, bytes) = {
+            let waiting = outbox.lock();
+            (waiting.order.len(), waiting.bytes)
+        };
+        assert_eq!((count, bytes), (1, 5));
         let taken = outbox.take();
         assert_eq!(taken, [job(1, b"again")]);
         outbox.put(job(1, b"newer"));
