@@ -31,7 +31,7 @@ accept: cc backends ## the real binary over HTTP
 
 chaos: cc backends ## the real binary killed at random under load
 	$(CARGO) build --locked -p tutti -p tutti-tests --bins
-	TUTTI_BIN=$(BUILT) $(CARGO) test --locked -p tutti-tests --test it -- chaos --nocapture
+	TUTTI_CHAOS_SECS=$${TUTTI_CHAOS_SECS:-180} TUTTI_BIN=$(BUILT) $(CARGO) test --locked -p tutti-tests --test it -- chaos --nocapture
 
 bench: cc ## the release binary beside the ceiling probe; writes target/bench.json
 	@command -v wrk >/dev/null || $(call install,wrk) || true
