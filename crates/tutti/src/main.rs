@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod config;
+mod discovery;
 mod show;
 mod watch;
 mod wiring;

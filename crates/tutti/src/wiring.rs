@@ -6,6 +6,7 @@ use crate::config::calls::Calls;
 use crate::config::data::Data;
 use crate::config::model::Model;
 use crate::config::orchestrator::Orchestrator;
+use crate::discovery::{self, Discovery};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::collections::BTreeMap;
@@ -16,12 +17,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tutti_agents::agent::AgentBook;
+use tutti_agents::discovery::Books;
 use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
-use tutti_agents::{card, knowledge, registry, srv, vault};
+use tutti_agents::{knowledge, registry, srv, vault};
 use tutti_app::tasks::Research;
 use tutti_app::{App, Render, metrics};
 use tutti_engine::Registry;
@@ -71,26 +73,28 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         store: store.clone(),
         bus: Arc::new(LocalBus::new()),
         clock: Arc::new(SystemClock::default()),
-        outbound,
+        outbound: outbound.clone(),
     };
     model::install(providers(settings)).map_err(anyhow::Error::msg)?;
     let signer = settings.research.signer.clone().map(TestSigner::new);
     payment::install(Wallet { assets: settings.assets.clone(), signer });
     vault::install(Arc::new(SqliteVault::open(&settings.data.dir).map_err(anyhow::Error::msg)?));
     knowledge::install(Arc::new(articles(settings)?));
-    let book = book.with_policy(policy);
+    let books = Books::from(book.clone().with_policy(policy.clone()));
+    let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
     let records: Arc<dyn Records> = Arc::new(SqliteRecords::open(&settings.data.dir).map_err(anyhow::Error::msg)?);
     let silence = settings.orchestrator.silence;
-    registry::install(registry::Installed { records: Arc::clone(&records), book: Arc::new(book.clone()), silence });
+    registry::install(registry::Installed { records: Arc::clone(&records), books: books.clone(), silence });
     let (ended, over) = tokio::sync::mpsc::unbounded_channel();
     let bounds = Options { observer: observer(ended), ..bounds(settings) };
     let engine = Engine::start(ports, workflows(settings), bounds).await?;
 
     let url = url(settings, &listener)?;
     let options = ServerOptions { origins: settings.listen.cors_origins.clone(), ..ServerOptions::default() };
-    let app = App::new(engine.clone(), application(settings, book, research, records));
+    let app = App::new(engine.clone(), application(settings, books, research, records));
     tokio::spawn(forget_voices(app.clone(), over));
     let desk = tokio::spawn(app.clone().keep_desk());
+    let looking = looks.start().await;
     let router = tutti_server::router(app, options.clone());
     let stop_serving = options.stop.clone();
     let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
@@ -98,6 +102,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         Box::pin(async move {
             stop_serving.cancel();
             desk.abort();
+            looking.abort();
             let ((), served) = tokio::join!(engine.shutdown(DRAIN), serving);
             if let Ok(Err(error)) = served {
                 tracing::error!("the server ended badly: {error}");
@@ -135,7 +140,8 @@ fn egress(settings: &Settings, research: &Research) -> anyhow::Result<EgressPoli
             .filter_map(|key| agent.get(key)?.as_str().map(ToOwned::to_owned))
             .collect::<Vec<_>>()
     };
-    let agents: Vec<String> = settings.agents.values().flat_map(addresses).collect();
+    let agents: Vec<String> = settings.agents.values().chain(settings.listed.values()).flat_map(addresses).collect();
+    configured.extend(settings.discovery.cards.iter().map(|url| url.as_str()));
     // What an SRV name stands for shows only when it is looked up: private targets need EGRESS_ALLOW.
     configured.extend(agents.iter().map(String::as_str).filter(|url| srv::plain(url) == *url));
     configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
@@ -216,16 +222,8 @@ fn retention(data: &Data) -> Retention {
 async fn agents(settings: &Settings, outbound: &Egress) -> anyhow::Result<AgentBook> {
     let mut table = serde_json::Map::new();
     for (name, agent) in &settings.agents {
-        let mut agent = agent.clone();
-        // The name stands as the table's key.
-        agent.remove("name");
-        if let Some(url) = agent.remove(CARD).as_ref().and_then(serde_json::Value::as_str) {
-            let card = card::fetch(outbound, url, settings.calls.http_timeout).await;
-            let card = card.map_err(|why| anyhow::anyhow!("agents.{name}: its card at {url} cannot be used: {why}"))?;
-            agent.insert("kind".into(), "http".into());
-            agent.insert("endpoint".into(), card.url.into());
-            agent.entry("description").or_insert(card.description.into());
-        }
+        let agent = discovery::with_card(agent, outbound, settings.calls.http_timeout).await;
+        let agent = agent.map_err(|why| anyhow::anyhow!("agents.{name}: {why}"))?;
         table.insert(name.clone(), serde_json::Value::Object(agent));
     }
     AgentBook::with_table(&serde_json::Value::Object(table)).map_err(|wrong| {
@@ -335,7 +333,7 @@ fn orchestrator(settings: &Orchestrator, records: Arc<dyn Records>) -> tutti_app
 
 fn application(
     settings: &Settings,
-    agents: AgentBook,
+    agents: Books,
     research: Research,
     records: Arc<dyn Records>,
 ) -> tutti_app::Options {
