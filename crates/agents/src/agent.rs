@@ -33,6 +33,14 @@ pub enum Kind {
     Queue,
 }
 
+impl Kind {
+    /// Whether it is asked at an address.
+    #[must_use]
+    pub fn has_endpoint(self) -> bool {
+        matches!(self, Self::Http | Self::A2a)
+    }
+}
+
 /// How a language model goes about its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -133,6 +133,17 @@ impl AgentBook {
         self
     }
 
+    /// The same book with agents that were found: they take names that nobody bears yet.
+    #[must_use]
+    pub fn with_found(mut self, agents: impl IntoIterator<Item = AgentDefinition>) -> Self {
+        for agent in agents {
+            if !self.refused.contains_key(&agent.name) {
+                self.ready.entry(agent.name.clone()).or_insert(agent);
+            }
+        }
+        self
+    }
+
     /// Reads an agent that a request defines.
     #[must_use]
     pub fn read(&self, form: &Form<'_>) -> Option<AgentDefinition> {

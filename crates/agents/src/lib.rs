@@ -11,6 +11,7 @@ pub mod brain;
 pub mod breaker;
 pub mod card;
 pub mod condition;
+pub mod discovery;
 pub mod egress;
 pub mod factory;
 pub mod form;

@@ -8,7 +8,8 @@ pub use kept::{Agent, InstanceSpec, Protocol, State};
 pub use places::{Instance, Slot, Slots, instance_name};
 
 use crate::agent::AgentDefinition;
-use crate::book::{AgentBook, Listed};
+use crate::book::Listed;
+use crate::discovery::Books;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
@@ -36,7 +37,7 @@ pub struct Installed {
     /// Where it is kept.
     pub records: Arc<dyn Records>,
     /// Agents that nobody registered.
-    pub book: Arc<AgentBook>,
+    pub books: Books,
     /// How long an instance may be silent.
     pub silence: Duration,
 }
@@ -170,10 +171,10 @@ pub async fn change(
 
 /// An agent that may be asked by its name now: a registered one, else one of the configuration.
 pub(crate) async fn find(tenant: &str, name: &str) -> Result<Option<AgentDefinition>, StoreError> {
-    let Some(Installed { records, book, .. }) = installed() else { return Ok(None) };
+    let Some(Installed { records, books, .. }) = installed() else { return Ok(None) };
     match get::<Agent>(records.as_ref(), AGENT, tenant, name).await? {
         Some(found) => Ok(found.value.state.takes_work().then(|| found.value.definition(tenant, None))),
-        None => Ok(match book.get(name) {
+        None => Ok(match books.now().get(name) {
             Some(Listed::Ready(agent)) => Some(agent.clone()),
             _ => None,
         }),
@@ -225,9 +226,9 @@ impl Activity for Settle {
     async fn run(self, cx: ActivityCx) -> Result<Option<String>, ActivityError> {
         let failed =
             |e: &dyn std::fmt::Display| ActivityError::retry("AgentError", format!("the registry failed: {e}"));
-        let Some(Installed { records, book, .. }) = installed() else { return Err(failed(&"there is none")) };
+        let Some(Installed { records, books, .. }) = installed() else { return Err(failed(&"there is none")) };
         let outcome = match self.outcome {
-            Ok(Some(endpoint)) => match book.admits(&endpoint) {
+            Ok(Some(endpoint)) => match books.now().admits(&endpoint) {
                 Ok(()) => Ok(Some(endpoint)),
                 Err(why) => Err(format!("it was put to {endpoint}, which may not be called: {why}")),
             },

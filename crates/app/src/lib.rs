@@ -38,6 +38,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tutti_agents::agent::AgentBook;
+use tutti_agents::discovery::Books;
 use tutti_agents::ticket_agents::Stage;
 use tutti_engine::driver::Engine;
 use tutti_engine::session::Window;
@@ -47,7 +48,7 @@ use tutti_workflows::patterns::Setting;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Agents that requests may name.
-    pub agents: AgentBook,
+    pub agents: Books,
     /// `max_iterations` of patterns where a request says nothing (`MAX_ITERATIONS`).
     pub iterations_max: u32,
     /// What runs read of their sessions where a request says nothing (`SESSION_WINDOW_MESSAGES`, `SESSION_WINDOW_TOKENS`).
@@ -75,7 +76,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            agents: AgentBook::default(),
+            agents: Books::default(),
             iterations_max: 10,
             window: Window::default(),
             orchestrate_wait: Duration::from_secs(120),
@@ -175,12 +176,12 @@ impl App {
         self.inner.options.window
     }
 
-    fn setting(&self) -> Setting<'_> {
-        Setting {
-            agents: &self.inner.options.agents,
-            iterations_max: self.inner.options.iterations_max,
-            depth: 0,
-            named: None,
-        }
+    /// The agents that nobody registered.
+    fn book(&self) -> Arc<AgentBook> {
+        self.inner.options.agents.now()
+    }
+
+    fn setting<'b>(&self, agents: &'b AgentBook) -> Setting<'b> {
+        Setting { agents, iterations_max: self.inner.options.iterations_max, depth: 0, named: None }
     }
 }

@@ -93,7 +93,8 @@ impl App {
     /// Every agent that a request may name: registered ones go before those of the configuration.
     async fn agents(&self, caller: &Caller) -> Result<Vec<Value>, Failure> {
         let registered = registry::list::<Agent>(self.records(), AGENT, &caller.tenant, "").await?;
-        let agents = self.inner.options.agents.list();
+        let book = self.book();
+        let agents = book.list();
         let view = |agent: &Listed<'_>| match agent {
             Listed::Ready(a) => json!({"name": a.name, "description": a.description, "status": "ready"}),
             Listed::Unconfigured(a) => {

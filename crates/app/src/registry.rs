@@ -106,8 +106,8 @@ impl App {
         let known = self.known_agents(caller, &read::named(body)).await?;
         let errors = Errors::default();
         let has_hooks = !self.orchestrator().hooks.is_empty();
-        let book = &self.inner.options.agents;
-        let draft = Form::body(body, &errors).and_then(|form| read::registration(&form, book, &known, has_hooks));
+        let book = self.book();
+        let draft = Form::body(body, &errors).and_then(|form| read::registration(&form, &book, &known, has_hooks));
         let draft = errors.or(draft).map_err(Failure::invalid)?;
         let (agent, is_new) = self.keep_agent(caller, draft).await?;
         registry::poke();
@@ -286,7 +286,7 @@ impl App {
 
     /// Which of these names somebody bears: registered agents, and those of the configuration.
     async fn known_agents(&self, caller: &Caller, names: &[String]) -> Result<BTreeSet<String>, Failure> {
-        let book = &self.inner.options.agents;
+        let book = self.book();
         let mut known: BTreeSet<String> = book.list().iter().map(|agent| agent.name().to_owned()).collect();
         for name in names {
             if self.kept_agent(caller, name).await?.is_some() {

@@ -7,6 +7,7 @@ pub mod backends;
 pub mod budgets;
 pub mod calls;
 pub mod data;
+pub mod discovery;
 pub mod example;
 pub mod form;
 pub mod guard;
@@ -34,7 +35,7 @@ use std::path::Path;
 
 /// Every setting there is, by concern: the one list.
 #[must_use]
-pub fn concerns() -> [Concern; 15] {
+pub fn concerns() -> [Concern; 16] {
     [
         listen::Listen::CONCERN,
         guard::Guard::CONCERN,
@@ -47,6 +48,7 @@ pub fn concerns() -> [Concern; 15] {
         tickets::Tickets::CONCERN,
         research::Research::CONCERN,
         orchestrator::Orchestrator::CONCERN,
+        discovery::Discovery::CONCERN,
         limits::Limits::CONCERN,
         log::Log::CONCERN,
         remote::Remote::CONCERN,
@@ -83,6 +85,12 @@ pub struct Settings {
     pub research: research::Research,
     /// Registered agents.
     pub orchestrator: orchestrator::Orchestrator,
+    /// Where agents are looked for.
+    pub discovery: discovery::Discovery,
+    /// Agents from `[discovery]` of `tutti.toml`, as they were at the start.
+    pub listed: agents::Agents,
+    /// The path of `tutti.toml`.
+    pub file: std::path::PathBuf,
     /// What runs, sessions, users and tenants may spend, from `tutti.toml`.
     pub budgets: tutti_app::budgets::Budgets,
     /// What payments may be made with, from `tutti.toml`.
@@ -121,6 +129,7 @@ pub struct Problems(pub Vec<Problem>);
 pub struct Loaded {
     values: Values,
     agents: agents::Agents,
+    listed: agents::Agents,
     providers: providers::Tables,
     assets: payments::Assets,
     budgets: tutti_app::budgets::Budgets,
@@ -144,7 +153,9 @@ pub fn load(flags: Vec<Flag>, config: Option<&Path>) -> Loaded {
 pub fn read(sources: &Sources) -> Loaded {
     let (values, mut problems) = Values::take(sources, settings());
     let (agents, mut found) =
-        sources.file.get("agents").map(|t| agents::read(t, &sources.file_name)).unwrap_or_default();
+        sources.file.get("agents").map(|t| agents::read(t, "agents", &sources.file_name)).unwrap_or_default();
+    problems.append(&mut found);
+    let (listed, mut found) = discovery::read(&sources.file, &sources.file_name);
     problems.append(&mut found);
     let mut agents = agents;
     if let Ok(patterns) = patterns::Patterns::read(&values)
@@ -162,8 +173,17 @@ pub fn read(sources: &Sources) -> Loaded {
     problems.append(&mut found);
     problems.extend(unknown_keys(sources));
     let file_name = sources.file_name.clone();
-    let mut loaded =
-        Loaded { notes: notes(sources, &values), values, agents, providers, assets, budgets, file_name, problems };
+    let mut loaded = Loaded {
+        notes: notes(sources, &values),
+        values,
+        agents,
+        listed,
+        providers,
+        assets,
+        budgets,
+        file_name,
+        problems,
+    };
     loaded.check_together();
     loaded
 }
@@ -190,6 +210,9 @@ impl Loaded {
                 tickets: tickets::Tickets::read(v)?,
                 research: research::Research::read(v)?,
                 orchestrator: orchestrator::Orchestrator::read(v)?,
+                discovery: discovery::Discovery::read(v)?,
+                listed: self.listed.clone(),
+                file: self.file_name.clone().into(),
                 defaults: settings().map(|s| s.name).filter(|name| self.is_default(name)).collect(),
                 limits: limits::Limits::read(v)?,
                 log: log::Log::read(v)?,
@@ -311,9 +334,9 @@ fn names() -> impl Iterator<Item = String> {
 fn unknown_keys(sources: &Sources) -> Vec<Problem> {
     let known: Vec<String> = names()
         .map(|n| n.to_ascii_lowercase())
-        .chain(["agents", "providers", "routes", "prices", "payments", "budgets"].map(Into::into))
+        .chain(["agents", "discovery", "providers", "routes", "prices", "payments", "budgets"].map(Into::into))
         .collect();
-    let unknown = sources.file.keys().filter(|k| !known.contains(k) && !later::TABLES.contains(&k.as_str()));
+    let unknown = sources.file.keys().filter(|k| !known.contains(k));
     unknown
         .map(|key| {
             let hint = nearest(&key.to_ascii_lowercase(), known.iter().map(String::as_str));
@@ -328,7 +351,6 @@ fn notes(sources: &Sources, values: &Values) -> Vec<String> {
         .filter(|s| matches!(s.used, Use::Later))
         .map(|s| s.name)
         .filter(|name| values.find(name).is_some_and(|v| v.origin != Origin::Default))
-        .chain(later::TABLES.iter().copied().filter(|table| sources.file.contains_key(*table)))
         .collect();
     if !unused.is_empty() {
         notes.push(format!("set, but not used by this version: {}", unused.join(", ")));

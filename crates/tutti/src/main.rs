@@ -4,6 +4,7 @@ mod backends;
 mod client;
 mod commands;
 mod config;
+mod discovery;
 mod key;
 mod role;
 mod show;

@@ -7,6 +7,7 @@ use crate::config::calls::Calls;
 use crate::config::data::Data;
 use crate::config::model::Model;
 use crate::config::orchestrator::Orchestrator;
+use crate::discovery::{self, Discovery};
 use crate::key;
 use crate::role::Role;
 use anyhow::Context as _;
@@ -20,12 +21,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tutti_agents::agent::AgentBook;
+use tutti_agents::discovery::Books;
 use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
-use tutti_agents::{card, knowledge, registry, srv, vault};
+use tutti_agents::{knowledge, registry, srv, vault};
 use tutti_app::tasks::Research;
 use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
@@ -77,7 +79,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         store: Arc::clone(&backends.store),
         bus: Arc::clone(&backends.bus),
         clock: Arc::new(SystemClock::default()),
-        outbound,
+        outbound: outbound.clone(),
         queue: backends.queue.clone(),
         cache: Some(Arc::clone(&backends.cache)),
     };
@@ -86,10 +88,11 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     payment::install(Wallet { assets: settings.assets.clone(), signer });
     vault::install(Arc::clone(&backends.vault));
     knowledge::install(articles(settings, &backends)?);
-    let book = book.with_policy(policy);
+    let books = Books::from(book.clone().with_policy(policy.clone()));
+    let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
     let records = Arc::clone(&backends.records);
     let silence = settings.orchestrator.silence;
-    registry::install(registry::Installed { records: Arc::clone(&records), book: Arc::new(book.clone()), silence });
+    registry::install(registry::Installed { records: Arc::clone(&records), books: books.clone(), silence });
     let (ended, over) = tokio::sync::mpsc::unbounded_channel();
     let bounds = Options { observer: observer(ended), ..bounds(settings) };
     let engine = Engine::start(ports, workflows(settings), bounds).await?;
@@ -104,10 +107,11 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         ..ServerOptions::default()
     };
     let jobs = backends.jobs.clone();
-    let app = App::new(engine.clone(), application(settings, book, research, records, jobs, backends.parts()));
+    let app = App::new(engine.clone(), application(settings, books, research, records, jobs, backends.parts()));
     tokio::spawn(forget_voices(app.clone(), over));
     let desk = tokio::spawn(app.clone().keep_desk());
     let job_desk = tokio::spawn(app.clone().keep_jobs());
+    let looking = looks.start().await;
     let router = tutti_server::router(app, options.clone());
     let stop_serving = options.stop.clone();
     let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
@@ -116,6 +120,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             stop_serving.cancel();
             desk.abort();
             job_desk.abort();
+            looking.abort();
             let ((), served) = tokio::join!(engine.shutdown(DRAIN), serving);
             if let Ok(Err(error)) = served {
                 tracing::error!("the server ended badly: {error}");
@@ -162,7 +167,8 @@ fn egress(settings: &Settings, research: &Research) -> anyhow::Result<EgressPoli
             .filter_map(|key| agent.get(key)?.as_str().map(ToOwned::to_owned))
             .collect::<Vec<_>>()
     };
-    let agents: Vec<String> = settings.agents.values().flat_map(addresses).collect();
+    let agents: Vec<String> = settings.agents.values().chain(settings.listed.values()).flat_map(addresses).collect();
+    configured.extend(settings.discovery.cards.iter().map(|url| url.as_str()));
     // What an SRV name stands for shows only when it is looked up: private targets need EGRESS_ALLOW.
     configured.extend(agents.iter().map(String::as_str).filter(|url| srv::plain(url) == *url));
     configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
@@ -244,16 +250,8 @@ fn retention(data: &Data) -> Retention {
 async fn agents(settings: &Settings, outbound: &Egress) -> anyhow::Result<AgentBook> {
     let mut table = serde_json::Map::new();
     for (name, agent) in &settings.agents {
-        let mut agent = agent.clone();
-        // The name stands as the table's key.
-        agent.remove("name");
-        if let Some(url) = agent.remove(CARD).as_ref().and_then(serde_json::Value::as_str) {
-            let card = card::fetch(outbound, url, settings.calls.http_timeout).await;
-            let card = card.map_err(|why| anyhow::anyhow!("agents.{name}: its card at {url} cannot be used: {why}"))?;
-            agent.insert("kind".into(), "http".into());
-            agent.insert("endpoint".into(), card.url.into());
-            agent.entry("description").or_insert(card.description.into());
-        }
+        let agent = discovery::with_card(agent, outbound, settings.calls.http_timeout).await;
+        let agent = agent.map_err(|why| anyhow::anyhow!("agents.{name}: {why}"))?;
         table.insert(name.clone(), serde_json::Value::Object(agent));
     }
     AgentBook::with_table(&serde_json::Value::Object(table)).map_err(|wrong| {
@@ -374,7 +372,7 @@ fn set_or_absent(is_set: bool) -> String {
 
 fn application(
     settings: &Settings,
-    agents: AgentBook,
+    agents: Books,
     research: Research,
     records: Arc<dyn Records>,
     jobs: Option<Arc<dyn JobBroker>>,

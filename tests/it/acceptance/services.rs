@@ -1,4 +1,4 @@
-//! Agents that are services: found by address, by SRV record, by card.
+//! Agents that are services: found by address, by SRV record, by card, and looked for again and again.
 
 use super::text;
 use axum::Router;
@@ -6,10 +6,14 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
 use tutti_tests::server::{Server, Start};
+
+const WELL_KNOWN: &str = "/.well-known/agent-card.json";
 
 /// A service that says who asked for what, and its card.
 async fn service() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
@@ -24,7 +28,8 @@ async fn service() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
             .to_string()
     };
     let card = json!({"name": "x", "description": "Hears.", "url": format!("http://{address}/ask")}).to_string();
-    let router = Router::new().route("/ask", post(ask)).route("/card", get(|| async move { card }));
+    let card = get(|| async move { card });
+    let router = Router::new().route("/ask", post(ask)).route("/card", card.clone()).route(WELL_KNOWN, card);
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     (address, keys)
 }
@@ -89,4 +94,69 @@ async fn a_private_address_in_a_request_needs_the_operators_word() {
     let refused = server.client().post("/orchestrate", &body).await.expect(422);
     assert_eq!(refused.wrong(), ["body.agents.0.endpoint"]);
     assert!(refused.details()[0].1.contains("EGRESS_ALLOW"));
+}
+
+/// Names and descriptions of the agents that a request may name.
+async fn names(server: &Server) -> BTreeMap<String, Value> {
+    let listed = server.client().get("/patterns").await.expect(200).json();
+    let name = |agent: &Value| (text(&agent["name"]).to_owned(), agent["description"].clone());
+    listed["agents"].as_array().unwrap().iter().map(name).collect()
+}
+
+async fn until_named(server: &Server, name: &str, is_named: bool) {
+    for _ in 0..200 {
+        if names(server).await.contains_key(name) == is_named {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{name} is not as it should be: {:?}", names(server).await);
+}
+
+#[tokio::test]
+async fn agents_are_found_by_their_cards_and_inline_and_registered_ones_go_first() {
+    let (address, _) = service().await;
+    let cards = format!("http://127.0.0.1:1/none,http://{address}/card");
+    let server = Start::new().env("DISCOVERY_CARDS", &cards).start().await;
+    assert_eq!(names(&server).await["x"], "Hears.", "before the first request");
+    assert_eq!(ask(&server, json!("x")).await["output"], "x heard hello");
+    let own = json!({"name": "x", "instructions": "You are somebody else."});
+    assert_ne!(ask(&server, own).await["output"], "x heard hello");
+    let registered = json!({"agent_id": "x", "agent_name": "X", "domain": "d"});
+    server.client().post("/orchestrator/register", &registered).await.expect(201);
+    assert_ne!(ask(&server, json!("x")).await["output"], "x heard hello");
+    server.client().post("/orchestrator/unregister", &json!({"agent_id": "x"})).await.expect(200);
+    assert_eq!(ask(&server, json!("x")).await["output"], "x heard hello");
+}
+
+#[tokio::test]
+async fn agents_are_found_by_a_name_of_dns() {
+    let (address, _) = service().await;
+    let dns = name_server(vec![(10, address.port())]).await.to_string();
+    let start = Start::new().env("DNS_SERVER", &dns).env("EGRESS_ALLOW", "localhost,127.0.0.1");
+    let server = start.file("tutti.toml", "[discovery]\nsrv = \"_agents._tcp.agents.test\"\n").start().await;
+    assert_eq!(ask(&server, json!("x")).await["output"], "x heard hello");
+}
+
+#[tokio::test]
+async fn the_list_of_agents_is_read_again_and_who_is_gone_is_forgotten() {
+    let (address, _) = service().await;
+    let list = |name: &str| {
+        format!(
+            "[discovery]\ninterval = 0.1\n[discovery.agents.{name}]\nkind = \"http\"\nendpoint = \"http://{address}/ask\"\n"
+        )
+    };
+    let start = Start::new().env("AGENT_HEARTBEAT_TIMEOUT", "0.5").file("tutti.toml", &list("ear"));
+    let server = start.start().await;
+    assert_eq!(ask(&server, json!("ear")).await["output"], "ear heard hello");
+    let start = start.file("tutti.toml", "[discovery");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(names(&server).await.contains_key("ear"), "a broken file changes nothing");
+    let _ = start.file("tutti.toml", &list("other"));
+    until_named(&server, "other", true).await;
+    until_named(&server, "ear", false).await;
+    assert_eq!(ask(&server, json!("other")).await["output"], "other heard hello");
+    let wrong =
+        Start::new().file("tutti.toml", "[discovery.agents.a]\nkind = \"robot\"\n").try_start().await.unwrap_err();
+    assert!(wrong.stderr.contains("discovery.agents.a.kind"), "{wrong:?}");
 }

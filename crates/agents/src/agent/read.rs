@@ -68,8 +68,8 @@ impl AgentDefinition {
             "additionalProperties": false,
             "properties": {
                 "name": {"type": "string", "minLength": 1, "maxLength": NAME_CHARS_MAX, "description": "Unique within the team."},
-                "kind": {"type": "string", "enum": ["llm", "http", "human"], "default": "llm",
-                    "description": "A language model, a service, or a person."},
+                "kind": {"type": "string", "enum": ["llm", "http", "a2a", "human"], "default": "llm",
+                    "description": "A language model, a service (asked by HTTP, or over A2A), or a person."},
                 "instructions": {"type": "string", "minLength": 1, "description": "Who the agent is and what it should do; an llm agent needs them or a persona."},
                 "description": {"type": "string", "description": "What it is good for."},
                 "model": {"type": "string", "description": "The model; the provider's default if absent."},
@@ -82,7 +82,7 @@ impl AgentDefinition {
                     "description": "How it goes about its work."},
                 "max_tokens": {"type": "integer", "minimum": 1, "maximum": 1_000_000, "description": "Most tokens of one answer."},
                 "temperature": {"type": "number", "minimum": 0, "maximum": 2},
-                "endpoint": {"type": "string", "format": "uri", "description": "Where an http agent is asked."}
+                "endpoint": {"type": "string", "format": "uri", "description": "Where a service is asked."}
             }
         })
     }
@@ -112,14 +112,13 @@ fn read_kind(form: &Form<'_>) -> Option<Kind> {
     match field.string()? {
         "llm" => return Some(Kind::Llm),
         "http" => return Some(Kind::Http),
+        "a2a" => return Some(Kind::A2a),
         "human" => return Some(Kind::Human),
         "workflow" => field.fail("a team as a member is written as {\"pattern\", \"agents\", \"options\"}"),
-        known @ ("a2a" | "queue") => {
-            field.fail(format!(
-                "an agent of kind {known:?} has to be registered (POST /orchestrator/register); here: llm, http, human"
-            ));
-        }
-        other => field.fail(format!("{other:?} is not one of: llm, http, human")),
+        "queue" => field.fail(
+            "an agent that workers fetch its work for has to be registered (POST /orchestrator/register); here: llm, http, a2a, human",
+        ),
+        other => field.fail(format!("{other:?} is not one of: llm, http, a2a, human")),
     }
     // Fields of a kind that is refused anyway are not worth a second error.
     let _ = form.field("endpoint");
@@ -159,15 +158,15 @@ fn read_persona(form: &Form<'_>) -> Option<Persona> {
 /// Where a service listens.
 fn read_endpoint(form: &Form<'_>, kind: Option<Kind>, policy: Option<&EgressPolicy>) -> Option<String> {
     let field = form.field("endpoint");
-    if kind == Some(Kind::Http) {
+    if kind.is_some_and(Kind::has_endpoint) {
         field.require();
     }
     let text = field.text(URL_CHARS_MAX)?;
     let wrong = match kind {
-        Some(Kind::Http) => {
+        Some(kind) if kind.has_endpoint() => {
             policy.map_or_else(|| EgressPolicy::default().readable(text), |p| p.registrable(text)).err()
         }
-        Some(_) => Some("only an agent of kind \"http\" has an endpoint".into()),
+        Some(_) => Some("only an agent of kind \"http\" or \"a2a\" has an endpoint".into()),
         None => None,
     };
     if let Some(wrong) = wrong {

@@ -117,7 +117,7 @@ impl App {
         let errors = Errors::default();
         let read = Form::body(body, &errors).map(|form| {
             let (agent, instance) = (form.field("agent_id").required(), form.field("instance_id").required());
-            let endpoint = read_endpoint(&form.field("endpoint"), &self.inner.options.agents);
+            let endpoint = read_endpoint(&form.field("endpoint"), &self.book());
             (read_name(&agent), read_name(&instance), endpoint)
         });
         let (agent_id, instance_id, endpoint) = errors.or(read).map_err(Failure::invalid)?;

@@ -1,5 +1,5 @@
 //! Registered agents in requests that name agents: a name means the one that is defined inline, else the registered one, else one
-//! of the configuration. Reading a request asks no store, so it is read once to see which names it uses, and again with the agents
+//! of the configuration, else one that was found. Reading a request asks no store, so it is read once to see which names it uses, and again with the agents
 //! that bear them. A request that names nobody costs nothing.
 
 use crate::App;
@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::failure::Failure;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use tutti_agents::agent::AgentDefinition;
+use tutti_agents::agent::{AgentBook, AgentDefinition};
 use tutti_agents::registry::{Agent, Kept};
 use tutti_workflows::patterns::Setting;
 
@@ -21,9 +21,10 @@ impl App {
     where
         T: Send,
     {
+        let book = self.book();
         let (first, named) = {
             let named = RefCell::new(BTreeSet::new());
-            let first = read(&Setting { named: Some(&named), ..self.setting() });
+            let first = read(&Setting { named: Some(&named), ..self.setting(&book) });
             (first, named.into_inner())
         };
         let mut agents = Vec::new();
@@ -35,8 +36,8 @@ impl App {
         if agents.is_empty() {
             return first;
         }
-        let book = self.inner.options.agents.clone().with_known(agents);
-        read(&Setting { agents: &book, ..self.setting() })
+        let book = AgentBook::clone(&book).with_known(agents);
+        read(&self.setting(&book))
     }
 
     /// The agent as a request uses it, or what to say about one that takes no work.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tutti_agents::agent::AgentBook;
+use tutti_agents::discovery::Books;
 use tutti_agents::model::ProviderRef;
 use tutti_agents::registry::{Installed, install};
 use tutti_agents::team::Asking;
@@ -28,8 +28,7 @@ async fn two_apps() -> [App; 2] {
     let observer = Observer(Arc::new(metrics::ended));
     let engine = Engine::start(ports, registry, EngineOptions { observer, ..EngineOptions::default() }).await.unwrap();
     let orchestrator = Orchestrator { sessions_max: SESSIONS, ..Orchestrator::default() };
-    let (records, book) = (Arc::clone(&orchestrator.records), Arc::new(AgentBook::default()));
-    install(Installed { records, book, silence: LONG });
+    install(Installed { records: Arc::clone(&orchestrator.records), books: Books::default(), silence: LONG });
     let options = Options { orchestrator, ..Options::default() };
     let app = || App::new(engine.clone(), options.clone());
     [app(), app()]

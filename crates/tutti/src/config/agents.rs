@@ -1,4 +1,4 @@
-//! `[agents.NAME]` tables of `tutti.toml`: agents that every request may name.
+//! `[agents.NAME]` tables of `tutti.toml`, and those of `[discovery]`: agents that every request may name.
 
 use super::values::Problem;
 use serde_json::{Map, Value};
@@ -13,15 +13,15 @@ pub const CARD: &str = "card";
 /// Agents by name, each in the shape of an inline agent of a request, save for its name.
 pub type Agents = BTreeMap<String, Map<String, Value>>;
 
-/// Reads the `agents` table of a file called `file`.
-pub fn read(table: &toml::Value, file: &str) -> (Agents, Vec<Problem>) {
+/// Reads a table of agents that stands at `place` of a file called `file`.
+pub fn read(table: &toml::Value, place: &str, file: &str) -> (Agents, Vec<Problem>) {
     let mut agents = Agents::new();
     let mut problems = Vec::new();
     let Some(tables) = table.as_table() else {
-        return (agents, vec![Problem::file(format!("{file}: agents should be tables: [agents.NAME]"))]);
+        return (agents, vec![Problem::file(format!("{file}: {place} should be tables: [{place}.NAME]"))]);
     };
     for (name, table) in tables {
-        match agent(name, table, file) {
+        match agent(name, table, place, file) {
             Ok(agent) => drop(agents.insert(name.clone(), agent)),
             Err(mut found) => problems.append(&mut found),
         }
@@ -80,10 +80,10 @@ fn named(file: Value) -> Result<Agents, String> {
     Ok(Agents::from([(name, fields)]))
 }
 
-fn agent(name: &str, table: &toml::Value, file: &str) -> Result<Map<String, Value>, Vec<Problem>> {
-    let at = |key: &str, what: String| Problem::file(format!("{file}: agents.{name}{key} {what}"));
+fn agent(name: &str, table: &toml::Value, place: &str, file: &str) -> Result<Map<String, Value>, Vec<Problem>> {
+    let at = |key: &str, what: String| Problem::file(format!("{file}: {place}.{name}{key} {what}"));
     let Some(fields) = table.as_table() else {
-        return Err(vec![at("", format!("should be a table, [agents.{name}]"))]);
+        return Err(vec![at("", format!("should be a table, [{place}.{name}]"))]);
     };
     let shape = AgentDefinition::schema();
     let known: Vec<&str> =

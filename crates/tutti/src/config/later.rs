@@ -30,8 +30,6 @@ pub const CONCERN: Concern = Concern {
         later("TRUSTED_PROXIES", &List(Text), "Networks whose X-Forwarded-* headers are believed."),
         refused("AUDIT_READS", &Boolean, NO_AUDIT, "Whether reads are in the audit log too."),
         later("METRICS_TOKEN", &Secret, "Token that may read /metrics."),
-        later("DISCOVERY_SRV", &Text, "DNS name under which agents are found."),
-        later("DISCOVERY_CARDS", &List(WebUrl), "Addresses of agent cards."),
         later("EXTERNAL_AGENT_BASE_URL", &WebUrl, "The external agent."),
         later("EXTERNAL_AGENT_AUTH_TOKEN", &Secret, "Its token."),
         later("DATASOURCE_BASE_URL", &WebUrl, "The data source that answers are grounded in."),
@@ -47,6 +45,3 @@ pub const CONCERN: Concern = Concern {
         later("JIRA_API_TOKEN", &Secret, "Its token."),
     ],
 };
-
-/// Tables of `tutti.toml` that a later version reads.
-pub const TABLES: &[&str] = &["discovery"];

@@ -1,5 +1,6 @@
 //! Where settings come from: flags, environment, `.env`, `tutti.toml`. Reading only; meaning is given in `values.rs`.
 
+use super::discovery;
 use super::setting::Setting;
 use super::values::Problem;
 use std::collections::BTreeMap;
@@ -102,7 +103,7 @@ impl Sources {
         if let Some(text) = self.dotenv.get(name).map(|t| t.trim()).filter(|t| !t.is_empty()) {
             return Ok(Some((text.to_owned(), Origin::DotEnv)));
         }
-        match self.file.get(&name.to_ascii_lowercase()) {
+        match self.in_file(&name.to_ascii_lowercase()) {
             None => Ok(None),
             Some(value) => match scalar(value, setting.form.is_list()) {
                 Some(text) if text.is_empty() => Ok(None),
@@ -113,6 +114,15 @@ impl Sources {
                 }
             },
         }
+    }
+}
+
+impl Sources {
+    /// What the file says under a name, or under the rest of it in the table that it begins with: `discovery_srv`, or `srv` in
+    /// `[discovery]`.
+    fn in_file(&self, key: &str) -> Option<&toml::Value> {
+        let in_table = || self.file.get(discovery::TABLE)?.get(key.strip_prefix(discovery::TABLE)?.strip_prefix('_')?);
+        self.file.get(key).or_else(in_table)
     }
 }
 
@@ -156,7 +166,7 @@ fn io_reason(e: &dotenvy::Error) -> String {
     }
 }
 
-fn read_toml(path: &Path, wanted: bool) -> Result<toml::Table, Problem> {
+pub(super) fn read_toml(path: &Path, wanted: bool) -> Result<toml::Table, Problem> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !wanted => return Ok(toml::Table::new()),

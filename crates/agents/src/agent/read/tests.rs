@@ -26,7 +26,7 @@ fn everything_wrong_with_an_agent_is_said_at_once() {
     );
     let found = found.unwrap_err();
     assert_eq!(found[0], "name: name must not begin or end with white space");
-    assert_eq!(found[1], "kind: \"robot\" is not one of: llm, http, human");
+    assert_eq!(found[1], "kind: \"robot\" is not one of: llm, http, a2a, human");
     assert_eq!(found[2], "instructions: field required");
     assert_eq!(found[3], "tools[0]: there is no tool named \"hammer\"; there are: calculate, calendar");
     assert!(found[4].starts_with("output_schema: output_schema is not a valid JSON Schema"), "{found:?}");
@@ -35,13 +35,11 @@ fn everything_wrong_with_an_agent_is_said_at_once() {
 }
 
 #[test]
-fn later_kinds_are_refused_clearly() {
-    let found =
-        read(&json!({"name": "a", "kind": "a2a", "instructions": "x", "endpoint": "http://127.0.0.1"})).unwrap_err();
-    assert_eq!(
-        found,
-        ["kind: an agent of kind \"a2a\" has to be registered (POST /orchestrator/register); here: llm, http, human"]
-    );
+fn work_that_is_fetched_needs_a_registration() {
+    let found = read(&json!({"name": "a", "kind": "queue", "instructions": "x"})).unwrap_err();
+    assert!(found.len() == 1 && found[0].contains("POST /orchestrator/register"), "{found:?}");
+    let a2a = read(&json!({"name": "a", "kind": "a2a", "endpoint": "https://agents.example/a2a"})).unwrap();
+    assert_eq!(a2a.kind, Kind::A2a);
 }
 
 #[test]
