@@ -312,6 +312,9 @@ impl Engine {
             return Err(SubmitError::Stopping);
         }
         let retry_after = Duration::from_secs(1);
+        if inner.ports.store.share().is_some_and(|share| !share.is_owner()) {
+            return Err(StoreError::Unavailable("this process has to join the store anew".into()).into());
+        }
         if !inner.numbers.has_some() {
             return Err(StoreError::Unavailable("no run numbers could be reserved".into()).into());
         }

@@ -313,11 +313,13 @@ impl Shard {
     }
 
     fn let_out(&mut self, leave: Durable<Leave>) {
-        if let Leave::Spawn(_) = leave.get() {
-            // A worker that was away too long sends nothing more: its runs may be somebody else's.
-            let is_owner = self.ports.store.share().is_none_or(|share| share.is_owner());
-            if is_owner {
+        if let Leave::Spawn(spawn) = leave.get() {
+            // A worker that was away too long sends nothing more: its runs may be somebody else's. One that began after all
+            // others were dropped would wait for this call for ever, so it goes as well.
+            if self.ports.store.share().is_none_or(|share| share.is_owner()) {
                 self.calls.start(leave, &self.mailbox);
+            } else {
+                self.mailbox.send(Word::Input(Input::Abandon(spawn.id.run)));
             }
             return;
         }

@@ -129,6 +129,7 @@ impl Core {
             Input::Tick => self.tick(),
             Input::Release => self.release(),
             Input::Disown => self.disown(),
+            Input::Abandon(run) => self.abandon(run),
         }
         std::mem::take(&mut self.env.out)
     }
@@ -254,6 +255,12 @@ impl Core {
 
     fn disown(&mut self) {
         for run in self.runs.keys().copied().collect::<Vec<_>>() {
+            self.abandon(run);
+        }
+    }
+
+    fn abandon(&mut self, run: RunNo) {
+        if self.runs.contains_key(&run) {
             self.env.out.push(Output::Lost { run, why: "the lease was lost".into() });
             self.forget(run);
         }

@@ -87,6 +87,8 @@ pub enum Input {
     Release,
     /// The lease is lost: every run in memory may be somebody else's by now. Nothing more is written or sent for them.
     Disown,
+    /// As `Disown`, of one run.
+    Abandon(RunNo),
 }
 
 /// An activity that may start now.
