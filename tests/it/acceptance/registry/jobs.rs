@@ -3,6 +3,7 @@
 use super::*;
 use std::process::Command;
 use tutti_tests::process::Process;
+use tutti_tests::server::is_on_postgres;
 use tutti_tests::{built, workspace};
 
 fn queue(id: &str) -> Value {
@@ -152,7 +153,10 @@ async fn many_workers_never_share_a_job_also_through_a_crash() {
             tokio::spawn(async move {
                 let body = json!({"agent_id": "q", "instance_id": format!("w{n}")});
                 loop {
-                    let claim = client.post("/orchestrator/jobs/claim?wait=1", &body).persist().await;
+                    // On a shared store the runs of a killed process are picked up once its lease has ended.
+                    let wait = if is_on_postgres() { 10 } else { 1 };
+                    let path = format!("/orchestrator/jobs/claim?wait={wait}");
+                    let claim = client.post(path, &body).persist().await;
                     if claim.status == 204 {
                         return;
                     }
