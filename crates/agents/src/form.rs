@@ -92,9 +92,12 @@ impl FieldError {
 pub struct Errors(RefCell<Vec<FieldError>>);
 
 impl Errors {
-    /// Add one.
+    /// Add one; what was said already is not said again.
     pub fn push(&self, error: FieldError) {
-        self.0.borrow_mut().push(error);
+        let mut all = self.0.borrow_mut();
+        if !all.contains(&error) {
+            all.push(error);
+        }
     }
 
     /// Whether nothing is wrong so far.
@@ -188,6 +191,12 @@ impl<'a> Form<'a> {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Where the object stands.
+    #[must_use]
+    pub fn loc(&self) -> &[Loc] {
+        &self.loc
     }
 
     /// Where errors go.

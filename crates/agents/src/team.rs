@@ -113,6 +113,11 @@ impl Team {
         self.members.iter().chain(&self.others).find(|member| member.name() == name)
     }
 
+    /// The definitions of all members, and of all that stand by.
+    pub fn all(&self) -> impl Iterator<Item = &AgentDefinition> {
+        self.members.iter().chain(&self.others).map(|member| &*member.agent)
+    }
+
     /// A team of some of these members, with the same agents standing by.
     #[must_use]
     pub fn of(&self, names: &[String]) -> Self {

@@ -1,7 +1,7 @@
 //! What can be asked of Tutti, in the contract's nouns. HTTP, the command line, MCP and A2A all speak to this and to
 //! nothing else.
 //!
-//! Nouns: caller, run, orchestration, pattern, session, approval, event, agent, task, job, failure.
+//! Nouns: caller, run, orchestration, pattern, graph, chat, session, approval, event, agent, task, job, failure.
 //! Must not know: a header, a status line, a store.
 
 pub mod agent_tasks;
@@ -9,10 +9,12 @@ pub mod approvals;
 pub mod articles;
 pub mod budgets;
 pub mod caller;
+pub mod chat;
 mod cursor;
 pub mod db;
 pub mod events;
 pub mod failure;
+pub mod graphs;
 pub mod health;
 pub mod jobs;
 pub mod json;

@@ -79,7 +79,7 @@ pub struct Orchestration {
 
 impl Orchestration {
     pub(crate) fn of(run: &Run, digest: Digest) -> Self {
-        let Told { output, stopped_by, iterations } = digest.told();
+        let Told { output, stopped_by, iterations, .. } = digest.told();
         let Digest { ended, blocked, steps, usage, status, .. } = digest;
         let ended = ended.unwrap_or_default();
         let stopped_by = stopped_by.unwrap_or_else(|| {
@@ -113,6 +113,9 @@ pub(crate) struct Told {
     /// Only patterns say.
     pub stopped_by: Option<Value>,
     pub iterations: u32,
+    /// The nodes that a graph's run entered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
 }
 
 /// What a model's answer looks like in the journal.
@@ -215,6 +218,7 @@ impl Digest {
                 output: outcome.resolve(|step| self.answers.get(step).cloned()),
                 stopped_by: Some(json!(outcome.stopped_by)),
                 iterations: outcome.iterations,
+                path: outcome.path,
             },
             Err(_) => Told { output: serde_json::from_str(output.get()).unwrap_or_default(), ..Told::default() },
         }

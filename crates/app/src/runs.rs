@@ -11,6 +11,7 @@ pub use view::{ErrorView, JournalItem, OwnerView, Run};
 
 use crate::caller::Caller;
 use crate::failure::Failure;
+use crate::graphs::Loaded;
 use crate::result::Digest;
 use crate::start::{Ask, Prepared, read_session};
 use crate::{App, Stamp};
@@ -20,13 +21,13 @@ use tutti_agents::{ask, job};
 use tutti_engine::ports::store::RunRow;
 use tutti_engine::run::RunId;
 use tutti_workflows::patterns::{Setting, TIMEOUT_SECONDS_MAX, find, read_limits};
-use tutti_workflows::{agents, research, task, tickets};
+use tutti_workflows::{agents, graph, research, task, tickets};
 
 /// Most characters of an id that are repeated back to whoever sent it.
 const ID_SHOWN_MAX: usize = 64;
 
 /// Workflows that only their own surface starts: it checks what they are given, and who may spend.
-const OWN_SURFACE: [(&str, &str); 7] = [
+pub(crate) const OWN_SURFACE: [(&str, &str); 7] = [
     (tickets::NAME, "POST /api/tickets"),
     (research::NAME, "POST /tasks"),
     (research::SETTLEMENT, "POST /tasks/{id}/payments/{source}"),
@@ -48,15 +49,39 @@ impl App {
     /// # Errors
     /// Every wrong field at once; or `Unavailable` when a named agent lacks a setting.
     pub async fn read_run(&self, caller: &Caller, body: &Value) -> Result<Prepared, Failure> {
-        self.with_agents(caller, |setting| self.read_run_with(caller, body, setting)).await
+        let target = self.target(caller, body).await?;
+        self.with_agents(caller, |setting| self.read_run_with(caller, body, &target, setting)).await
     }
 
-    fn read_run_with(&self, caller: &Caller, body: &Value, setting: &Setting<'_>) -> Result<Prepared, Failure> {
+    /// What a request wants to run, as far as the store has to be asked for it.
+    async fn target(&self, caller: &Caller, body: &Value) -> Result<Target, Failure> {
+        match body["workflow"].as_str() {
+            Some(graph::NAME) => Ok(Target::Inline(self.load_graphs(caller, &body["input"]["graph"]).await?)),
+            Some(name) if !self.knows(name) && name.chars().count() <= 200 => {
+                Ok(self.graph_to_run(caller, name).await?.map_or(Target::Workflow, Target::Graph))
+            }
+            _ => Ok(Target::Workflow),
+        }
+    }
+
+    fn read_run_with(
+        &self,
+        caller: &Caller,
+        body: &Value,
+        target: &Target,
+        setting: &Setting<'_>,
+    ) -> Result<Prepared, Failure> {
         let errors = Errors::default();
         let ask = Form::body(body, &errors).and_then(|form| {
-            let workflow = self.read_workflow(&form.field("workflow").required());
-            let input = form.field("input");
-            let ask = workflow.and_then(|name| read_input(name, &input, setting));
+            let (workflow, input) = (form.field("workflow").required(), form.field("input"));
+            let ask = match target {
+                Target::Graph((graph, version, loaded)) => {
+                    let input = input.value().cloned().unwrap_or_default();
+                    loaded.read_kept(graph, setting, &workflow).and_then(|read| Ask::of_graph(read, version, input))
+                }
+                Target::Inline(loaded) => read_inline(&input.required(), loaded, setting),
+                Target::Workflow => self.read_workflow(&workflow).and_then(|name| read_input(name, &input, setting)),
+            };
             let (session, terms) = read_session(&form, self.window());
             let priority = form.field("priority").integer(0, 9).and_then(|n| u8::try_from(n).ok()).unwrap_or(5);
             let timeout_ms = form.field("timeout_seconds").seconds(TIMEOUT_SECONDS_MAX);
@@ -123,6 +148,26 @@ impl App {
         let row = self.engine().store().run_by_id(RunId(uuid)).await?;
         row.filter(|row| caller.sees(&row.owner)).ok_or_else(unknown)
     }
+}
+
+/// What a request wants to run.
+enum Target {
+    /// A workflow or a pattern.
+    Workflow,
+    /// A graph that is kept: it, its version, and what it runs as children.
+    Graph((Value, String, Loaded)),
+    /// A graph that stands in the request, with what it runs as children.
+    Inline(Loaded),
+}
+
+/// `{graph, input?}`.
+fn read_inline(field: &Field<'_, '_>, loaded: &Loaded, setting: &Setting<'_>) -> Option<Ask> {
+    let form = field.form()?;
+    let graph = form.field("graph").required().form();
+    let input = form.field("input").value().cloned().unwrap_or_default();
+    form.no_others();
+    let read = loaded.read(&graph?, setting)?;
+    Ask::of_graph(read, "", input)
 }
 
 /// A pattern checks its input; any other workflow takes any JSON and says for itself what does not fit.

@@ -179,7 +179,17 @@ impl Ctx {
 
     /// Wait for a signal of this name from outside; `None` once the deadline passes.
     pub fn wait_for<T: Durable>(&self, name: &'static str, deadline: Option<Duration>) -> Call<Option<T>> {
-        let issue = Issue::Signal { name: name.into(), deadline };
+        self.wait_for_signal(name, name, deadline)
+    }
+
+    /// As [`wait_for`](Self::wait_for), for a signal whose name is data.
+    pub fn wait_for_signal<T: Durable>(
+        &self,
+        name: &'static str,
+        signal: &str,
+        deadline: Option<Duration>,
+    ) -> Call<Option<T>> {
+        let issue = Issue::Signal { name: signal.into(), deadline };
         self.open(
             name,
             issue,

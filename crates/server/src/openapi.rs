@@ -135,6 +135,19 @@ impl Param {
         "Most tokens, by estimate; SESSION_WINDOW_TOKENS where not given.",
         || json!({"type": "integer", "minimum": 0, "maximum": tutti_app::WINDOW_TOKENS_MAX}),
     );
+    pub const GRAPH: Self = Self::new("path", "id", "The graph's name.", || json!({"type": "string", "maxLength": 64}));
+    pub const VERSION: Self =
+        Self::new("query", "version", "An earlier version; the one of now if absent.", || json!({"type": "string"}));
+    pub const PICTURE: Self = Self::new(
+        "query",
+        "format",
+        "As what.",
+        || json!({"type": "string", "enum": ["json", "mermaid", "svg"], "default": "json"}),
+    );
+    pub const DRY_RUN: Self =
+        Self::new("query", "dry_run", "Only check.", || json!({"type": "boolean", "default": false}));
+    pub const IF_MATCH: Self =
+        Self::new("header", "If-Match", "Only if it has this version; else 412.", || json!({"type": "string"}));
     pub const WAIT: Self = Self::new(
         "query",
         "wait",

@@ -4,7 +4,8 @@ use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
 use crate::routes::{
-    about, approvals, articles, budgets, db, health, orchestrate, orchestrator, runs, sessions, tasks, tickets,
+    about, approvals, articles, budgets, chat, db, graphs, health, orchestrate, orchestrator, runs, sessions, tasks,
+    tickets,
 };
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
@@ -73,6 +74,9 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/v1/approvals"            Viewer   approvals::LIST          => approvals::list),
         route!(GET  "/v1/budgets"              Viewer   budgets::LIST            => budgets::list),
         route!(GET  "/v1/db/status"            Admin    db::STATUS               => db::status),
+        route!(GET  "/v1/graphs"               Viewer   graphs::LIST             => graphs::list),
+        route!(GET  "/v1/graphs/schema"        Viewer   graphs::SCHEMA           => graphs::schema),
+        route!(GET  "/v1/graphs/{id}"          Viewer   graphs::GET              => graphs::get),
         route!(GET  "/v1/workflows"            Viewer   runs::WORKFLOWS          => runs::workflows),
         route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
         route!(GET  "/v1/runs/{id}"            Viewer   runs::GET                => runs::get),
@@ -89,6 +93,9 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/orchestrator/heartbeat"  Operator orchestrator::HEARTBEAT  => orchestrator::heartbeat),
         route!(POST "/orchestrator/jobs/claim" Operator orchestrator::CLAIM      => orchestrator::claim),
         route!(POST "/orchestrator/jobs/{id}/result" Operator orchestrator::RESULT => orchestrator::result),
+        route!(POST "/v1/chat"                 Operator chat::CHAT               => chat::chat),
+        route!(POST "/v1/graphs/draw"          Operator graphs::DRAW             => graphs::draw),
+        route!(PUT  "/v1/graphs/{id}"          Operator graphs::PUT              => graphs::put),
         route!(POST "/v1/runs"                 Operator runs::START              => runs::start),
         route!(POST "/v1/runs/{id}/cancel"     Operator runs::CANCEL             => runs::cancel),
         route!(POST "/v1/runs/{id}/signal"     Operator runs::SIGNAL             => runs::signal),
@@ -103,6 +110,7 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/orchestrator/start"      Admin    orchestrator::START      => orchestrator::start),
         route!(POST "/orchestrator/stop"       Admin    orchestrator::STOP       => orchestrator::stop),
         route!(PUT  "/api/articles"            Admin    articles::PUT            => articles::put),
+        route!(DELETE "/v1/graphs/{id}"        Admin    graphs::DELETE           => graphs::delete),
         route!(DELETE "/api/articles/{id}"     Admin    articles::DELETE         => articles::delete),
     ]
 }

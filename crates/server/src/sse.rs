@@ -2,6 +2,8 @@
 
 use crate::Shared;
 use crate::asked::Asked;
+use crate::failure::Answer;
+use crate::routes::{locate, mark_replayed};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tutti_app::events::{Event, Follow};
-use tutti_app::{App, Caller, Failure, FieldError};
+use tutti_app::{App, Caller, Failure, FieldError, Prepared};
 
 /// How often a silent stream says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -33,6 +35,28 @@ pub fn after(asked: &mut Asked) -> u32 {
         });
     }
     asked.query().integer("after", 0, u32::MAX).unwrap_or(0)
+}
+
+/// `?on_disconnect=`: whether the run is cancelled when its reader leaves.
+pub fn cancels_when_left(asked: &mut Asked) -> bool {
+    let read = |word: &str| match word {
+        "cancel" => Some(true),
+        "continue" => Some(false),
+        _ => None,
+    };
+    asked.query().word("on_disconnect", "continue, cancel", read).unwrap_or(false)
+}
+
+/// Starts a run and streams its events from the first one on.
+pub async fn started(shared: &Shared, prepared: Prepared, caller: Caller, cancels: bool) -> Answer {
+    let started = shared.app.start(prepared, None).await?;
+    let run_id = started.run.run_id.clone();
+    let location = format!("/v1/runs/{run_id}/events");
+    let leave = if cancels { Leave::Cancel { run_id, caller } } else { Leave::Continue };
+    let mut response = response(shared, shared.app.follow_started(&started), leave);
+    locate(&mut response, &location);
+    mark_replayed(&mut response, started.is_replayed);
+    Ok(response)
 }
 
 /// What happens to the run when its reader leaves.

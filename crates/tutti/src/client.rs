@@ -8,7 +8,7 @@ pub use self::follow::{Event, Follow, Heard};
 
 use crate::config::Access;
 use crate::show::{self, progress::Progress};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -90,6 +90,23 @@ impl Client {
     /// Puts a body.
     pub async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.call(Method::PUT, path, Some(body)).await
+    }
+
+    /// Puts a body, with a version that what is there must have.
+    pub async fn put_if(&self, path: &str, body: &Value, tag: Option<&str>) -> Result<Value, Failure> {
+        let mut request = self.request(Method::PUT, path).timeout(Duration::from_secs(ANSWER_WAIT_S_MAX));
+        if let Some(tag) = tag {
+            request = request.header(IF_MATCH, tag);
+        }
+        let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        let response = patiently(self.url(), request.send()).await.map_err(|e| Failure::unreachable(self.url(), &e))?;
+        self.read(self.accepted(response).await?).await
+    }
+
+    /// Posts a body for an answer that is no JSON.
+    pub async fn post_text(&self, path: &str, body: &Value) -> Result<String, Failure> {
+        let response = self.accepted(self.send(Method::POST, path, Some(body)).await?).await?;
+        Ok(String::from_utf8_lossy(&self.body(response).await?).into_owned())
     }
 
     /// Deletes.

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod config;
 pub mod db;
 pub mod demo;
+pub mod graphs;
 pub mod health;
 pub mod key;
 pub mod man;
@@ -73,6 +74,9 @@ pub enum Command {
     /// Look at agents, register, start and stop them, give them tasks
     #[command(subcommand)]
     Agents(agents::Agents),
+    /// Check, show, keep and run graphs
+    #[command(subcommand)]
+    Graphs(graphs::Graphs),
     /// Show what your accounts may spend, and what is left
     Budgets(page::Page),
     /// List the workflows

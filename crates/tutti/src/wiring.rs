@@ -41,7 +41,7 @@ use tutti_engine::session::Window;
 use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
 use tutti_stores::knowledge::SqliteKnowledge;
-use tutti_workflows::{agents as agent_workflows, noop, patterns, recall, research, task, tickets};
+use tutti_workflows::{agents as agent_workflows, graph, noop, patterns, recall, research, task, tickets};
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -220,6 +220,7 @@ fn workflows(settings: &Settings) -> Registry {
         http_timeout: calls.http_timeout,
     };
     let registry = noop::register(patterns::register(Registry::new(), &asking));
+    let registry = graph::register(registry, &asking);
     let registry = research::register(tickets::register(registry, &asking), &asking);
     agent_workflows::register(task::register(registry, &asking), &asking, settings.orchestrator.silence)
 }

@@ -1,9 +1,10 @@
 //! What is done: patterns and workflows as plain async functions over the durable context.
 //!
-//! Nouns: pattern, team, options, outcome, task.
+//! Nouns: pattern, graph, team, options, outcome, task.
 //! Must not know: HTTP, SQL, clocks, stores, app, server.
 
 pub mod agents;
+pub mod graph;
 pub mod noop;
 pub mod outcome;
 pub mod patterns;

@@ -44,7 +44,7 @@ impl Ending {
     pub fn stored(self, is_whole: bool) -> Outcome {
         let Self { output, stopped_by, iterations } = self;
         let output = if is_whole { Output::Value(output.value()) } else { output.stored() };
-        Outcome { output, stopped_by, iterations }
+        Outcome { output, stopped_by, iterations, path: Vec::new() }
     }
 }
 
@@ -86,6 +86,9 @@ pub struct Outcome {
     pub stopped_by: StoppedBy,
     /// Rounds taken.
     pub iterations: u32,
+    /// The nodes that a graph's run entered, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
 }
 
 /// Where an output is.

@@ -6,16 +6,17 @@ pub mod dynamic;
 mod examples;
 pub mod group_chat;
 pub mod handoff;
-mod job;
-mod options;
+pub(crate) mod job;
+pub(crate) mod options;
 pub mod plan;
-mod request;
+pub(crate) mod request;
 pub mod sequential;
 mod speaker;
 mod task;
 pub mod termination;
 mod trail;
 
+pub use aggregate::Reducer;
 pub use job::Job;
 pub use request::{Checked, FinalAnswer, PatternInput, Shared, check_asked, read_limits};
 

@@ -1,5 +1,6 @@
 //! What a run says in its conversation: its question and its answer, read from its journal. And how a later run hears it.
 
+use crate::graph;
 use crate::outcome::{Outcome, Output};
 use crate::patterns::{PatternInput, find};
 use crate::task;
@@ -59,6 +60,10 @@ fn question(queued: &Queued) -> String {
     if queued.workflow == task::NAME {
         return serde_json::from_value::<task::Input>(input).map_or_else(|_| String::new(), |input| input.text());
     }
+    if queued.workflow == graph::NAME {
+        let asked = &input["input"];
+        return text(asked.get("prompt").unwrap_or(asked));
+    }
     if find(&queued.workflow).is_none() {
         return text(&input);
     }
@@ -80,7 +85,9 @@ fn conclusion(journal: &[Entry], last: &Entry) -> (Option<String>, String) {
         _ => None,
     };
     let agent = agent.and_then(|e| serde_json::from_slice::<Completed>(&e.body).ok()?.agent);
-    (agent, text(&outcome.resolve(|key| answers.get(key).cloned())))
+    let output = outcome.resolve(|key| answers.get(key).cloned());
+    // What a graph says besides its response is not for the conversation.
+    (agent, text(output.get("response").unwrap_or(&output)))
 }
 
 fn text(value: &Value) -> String {

@@ -1,5 +1,6 @@
 //! The shapes of what is sent and answered.
 
+mod graphs;
 mod orchestrator;
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use tutti_app::App;
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    for more in [answers(), conversations(), tickets(), tasks(), orchestrator::all(), failures()] {
+    for more in [answers(), conversations(), tickets(), tasks(), graphs::all(), orchestrator::all(), failures()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }
@@ -22,8 +23,8 @@ fn requests(app: &App) -> Value {
         "RunRequest": {
             "type": "object", "required": ["workflow"], "additionalProperties": false,
             "properties": {
-                "workflow": {"type": "string", "description": "One of GET /v1/workflows."},
-                "input": {"description": "What the workflow takes; for a pattern {input, agents, options}."},
+                "workflow": {"type": "string", "description": "One of GET /v1/workflows, or a graph's name; `graph` for one that stands in the input."},
+                "input": {"description": "What the workflow takes; for a pattern {input, agents, options}; for `graph` {graph, input}."},
                 "session_id": {"type": "string", "minLength": 1, "maxLength": 200},
                 "on_busy": App::on_busy_schema(),
                 "session": App::session_schema(),

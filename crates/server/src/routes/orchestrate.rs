@@ -5,7 +5,7 @@ use crate::asked::Asked;
 use crate::failure::Answer;
 use crate::openapi::{Doc, Param};
 use crate::routes::{json, locate, mark_replayed};
-use crate::sse::{self, Leave};
+use crate::sse;
 use axum::extract::{Request, State};
 use http::StatusCode;
 
@@ -52,21 +52,9 @@ pub const STREAM: Doc = Doc::new("orchestrate", "Run a pattern and stream its ev
 /// `POST /orchestrate/stream`
 pub async fn stream(State(shared): State<Shared>, request: Request) -> Answer {
     let mut asked = Asked::new(request);
-    let cancels = |word: &str| match word {
-        "cancel" => Some(true),
-        "continue" => Some(false),
-        _ => None,
-    };
-    let cancels = asked.query().word("on_disconnect", "continue, cancel", cancels).unwrap_or(false);
+    let cancels = sse::cancels_when_left(&mut asked);
     let body = asked.required_body(&shared).await?;
     let prepared = shared.app.read_orchestrate(&asked.caller, &body, true).await;
     let prepared = asked.settle(prepared)?;
-    let started = shared.app.start(prepared, None).await?;
-    let run_id = started.run.run_id.clone();
-    let location = format!("/v1/runs/{run_id}/events");
-    let leave = if cancels { Leave::Cancel { run_id, caller: asked.caller } } else { Leave::Continue };
-    let mut response = sse::response(&shared, shared.app.follow_started(&started), leave);
-    locate(&mut response, &location);
-    mark_replayed(&mut response, started.is_replayed);
-    Ok(response)
+    sse::started(&shared, prepared, asked.caller, cancels).await
 }

@@ -30,6 +30,8 @@ pub enum Failure {
         status: u16,
         /// Lines for people.
         text: String,
+        /// What is wrong with the fields of the request, as answered.
+        detail: Vec<Value>,
     },
     /// The answer is not one of ours.
     #[error("{url} answered {status} with something that is not Tutti's; is it the right address?")]
@@ -75,14 +77,15 @@ impl Failure {
     #[must_use]
     pub fn answered(url: &str, status: u16, retry_after_s: Option<u64>, body: &[u8]) -> Self {
         let Ok(body) = serde_json::from_slice::<Value>(body) else { return Self::strange(url, status) };
-        let text = match body.get("detail").and_then(Value::as_array) {
-            Some(faults) if !faults.is_empty() => faults.iter().map(fault).collect::<Vec<_>>().join("\n"),
-            _ => match refusal(&body, status, retry_after_s) {
+        let detail = body.get("detail").and_then(Value::as_array).cloned().unwrap_or_default();
+        let text = match detail.as_slice() {
+            [] => match refusal(&body, status, retry_after_s) {
                 Some(text) => text,
                 None => return Self::strange(url, status),
             },
+            faults => faults.iter().map(fault).collect::<Vec<_>>().join("\n"),
         };
-        Self::Answered { status, text }
+        Self::Answered { status, text, detail }
     }
 
     /// The status of the answer, where there was one.

@@ -1,6 +1,6 @@
 //! `tutti run`: runs a workflow, or a team from a file, and prints its answer.
 
-mod request;
+pub mod request;
 
 pub use self::request::read_text;
 
@@ -17,15 +17,22 @@ use serde_json::Value;
 /// What to run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A workflow's or pattern's name, or a file (.yaml, .json, .toml) with pattern, agents and input
+    /// A workflow's, pattern's or graph's name, or a file (.yaml, .json, .toml) with a graph, or with pattern, agents and input
     #[arg(value_name = "WORKFLOW|FILE")]
     target: String,
-    /// What to work on: JSON, text, or - for stdin; beats the file's
-    #[arg(long, value_name = "JSON|TEXT|-")]
-    input: Option<String>,
     /// Members of the team, by name; beats the file's
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     agents: Vec<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// On what, where, and how it is shown.
+#[derive(Debug, clap::Args)]
+pub struct How {
+    /// What to work on: JSON, text, or - for stdin; beats the file's
+    #[arg(long, value_name = "JSON|TEXT|-")]
+    pub input: Option<String>,
     /// Watch the team at work
     #[arg(long)]
     follow: bool,
@@ -38,10 +45,15 @@ pub struct Args {
 
 /// Runs it on the server, or on a private one if none answers. Fails when the run does not complete.
 pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
-    let request = Request::read(&args.target, args.input.as_deref(), &args.agents)?;
-    let (client, stop) = Box::pin(reach(args, loaded)).await?;
+    let request = Request::read(&args.target, args.how.input.as_deref(), &args.agents)?;
+    Box::pin(start(&request, &args.how, loaded)).await
+}
+
+/// As [`run`], of a request that was read.
+pub async fn start(request: &Request, how: &How, loaded: &Loaded) -> anyhow::Result<()> {
+    let (client, stop) = Box::pin(reach(&how.server, loaded)).await?;
     let is_private = stop.is_some();
-    let result = Box::pin(run_on(args, &request, &client, is_private)).await;
+    let result = Box::pin(run_on(how, request, &client, is_private)).await;
     if let Some(stop) = stop {
         serve::end(stop).await;
     }
@@ -49,8 +61,8 @@ pub async fn run(args: &Args, loaded: &Loaded) -> anyhow::Result<()> {
 }
 
 /// A client of a server that answers. An address that somebody named is never replaced by a private server.
-async fn reach(args: &Args, loaded: &Loaded) -> anyhow::Result<(Client, Option<Stop>)> {
-    let access = loaded.access(args.server.url.as_deref())?;
+pub async fn reach(server: &Server, loaded: &Loaded) -> anyhow::Result<(Client, Option<Stop>)> {
+    let access = loaded.access(server.url.as_deref())?;
     let client = Client::new(access.clone())?;
     if access.named || client.answers().await {
         return Ok((client, None));
@@ -71,7 +83,7 @@ async fn reach(args: &Args, loaded: &Loaded) -> anyhow::Result<(Client, Option<S
     Ok((client, Some(running.stop)))
 }
 
-async fn run_on(args: &Args, request: &Request, client: &Client, is_private: bool) -> anyhow::Result<()> {
+async fn run_on(args: &How, request: &Request, client: &Client, is_private: bool) -> anyhow::Result<()> {
     let view = match (args.follow, args.json) {
         (true, true) => View::Lines,
         (true, false) => View::team(),
@@ -105,7 +117,7 @@ async fn run_on(args: &Args, request: &Request, client: &Client, is_private: boo
 }
 
 /// The exit of a run that did not complete.
-fn verdict(run: &Value, args: &Args) -> anyhow::Result<()> {
+fn verdict(run: &Value, args: &How) -> anyhow::Result<()> {
     let (id, status) = (runs::text(run, "run_id"), runs::text(run, "status"));
     if status == "completed" {
         return Ok(());

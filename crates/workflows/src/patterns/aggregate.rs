@@ -76,14 +76,28 @@ fn merge(job: &Job<Options>, said: &[Message]) -> Value {
 }
 
 impl Reducer {
-    fn one(self, value: Value) -> Value {
+    /// Every reducer with its word.
+    pub const WORDS: [(&str, Self); 8] = [
+        ("first", Self::First),
+        ("last", Self::Last),
+        ("append", Self::Append),
+        ("union", Self::Union),
+        ("sum", Self::Sum),
+        ("min", Self::Min),
+        ("max", Self::Max),
+        ("concat", Self::Concat),
+    ];
+
+    /// A first value.
+    pub(crate) fn one(self, value: Value) -> Value {
         match (self, value) {
             (Self::Append | Self::Union, value) if !value.is_array() => json!([value]),
             (_, value) => value,
         }
     }
 
-    fn join(self, before: Value, value: Value) -> Value {
+    /// What there was and one value more.
+    pub(crate) fn join(self, before: Value, value: Value) -> Value {
         let pick = |keep_before: fn(f64, f64) -> bool, a: Value, b: Value| match (a.as_f64(), b.as_f64()) {
             (Some(x), Some(y)) => {
                 if keep_before(x, y) {
@@ -175,7 +189,7 @@ async fn judge(job: &Job<Options>, said: &[Message], order: &str, schema: Option
 /// The JSON Schema of `reducers`.
 pub(crate) fn schema() -> Value {
     json!({"type": "object", "additionalProperties": {"type": "string",
-        "enum": ["first", "last", "append", "union", "sum", "min", "max", "concat"]},
+        "enum": Reducer::WORDS.map(|(word, _)| word)},
         "description": "By field; first where nothing is said."})
 }
 

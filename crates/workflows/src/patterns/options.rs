@@ -46,7 +46,8 @@ impl Opt {
         Self { name, kind, help }
     }
 
-    fn schema(&self) -> Value {
+    /// What it may be, as a JSON Schema.
+    pub(crate) fn schema(&self) -> Value {
         let name = json!({"type": "string"});
         let mut schema = match &self.kind {
             Kind::Word(words) => json!({"type": "string", "enum": words, "default": words[0]}),

@@ -154,7 +154,44 @@ pub struct Cast<'c> {
     unconfigured: RefCell<Vec<String>>,
 }
 
-impl Cast<'_> {
+impl<'c> Cast<'c> {
+    /// Nobody yet: who is named stands by.
+    pub fn empty(setting: &Setting<'c>) -> Self {
+        let (others, unconfigured) = (RefCell::default(), RefCell::default());
+        Self { members: Vec::new(), tools: Vec::new(), setting: *setting, others, unconfigured }
+    }
+
+    /// What the request is checked against.
+    pub fn setting(&self) -> &Setting<'c> {
+        &self.setting
+    }
+
+    /// One more agent stands by, under a name of its own.
+    pub fn stand_by(&self, field: &Field<'_, '_>, agent: AgentDefinition) -> Option<String> {
+        let name = agent.name.clone();
+        let mut others = self.others.borrow_mut();
+        match others.iter().find(|other| other.name == name) {
+            Some(other) if *other == agent => {}
+            Some(_) => {
+                field.fail(format!("two different agents are named {name:?}"));
+                return None;
+            }
+            None => others.push(agent),
+        }
+        Some(name)
+    }
+
+    /// A team of the request's own as one agent: `{pattern, agents, options}`.
+    pub fn team(&self, form: &Form<'_>, name: &str) -> Option<String> {
+        let team = read_nested(form, &self.setting, &mut self.unconfigured.borrow_mut())?;
+        self.stand_by(&form.field("pattern"), AgentDefinition { name: name.into(), ..team })
+    }
+
+    /// Those who stand by, and what keeps this server from serving the request now.
+    pub fn into_parts(self) -> (Vec<AgentDefinition>, Vec<String>) {
+        (self.others.into_inner(), self.unconfigured.into_inner())
+    }
+
     /// The name of a member of the team.
     pub fn member(&self, field: &Field<'_, '_>) -> Option<String> {
         let name = field.text(NAME_CHARS_MAX)?;
@@ -172,14 +209,19 @@ impl Cast<'_> {
         {
             return Some(name.to_owned());
         }
-        let agent = read_member(field, &self.setting, &mut self.unconfigured.borrow_mut())?;
+        let lacking = self.unconfigured.borrow().len();
+        let agent = read_member(field, &self.setting, &mut self.unconfigured.borrow_mut());
+        if agent.is_none() && self.unconfigured.borrow().len() > lacking {
+            // It is known, and this server cannot ask it now: that is said of the whole request.
+            return field.text(NAME_CHARS_MAX).map(ToOwned::to_owned);
+        }
+        let agent = agent?;
         let name = agent.name.clone();
         if field.value().is_some_and(Value::is_object) && self.members.contains(&name) {
             field.fail(format!("agent {name:?} stands in the team already; name it, or choose another name"));
             return None;
         }
-        self.others.borrow_mut().push(agent);
-        Some(name)
+        self.stand_by(field, agent)
     }
 }
 
@@ -335,13 +377,13 @@ fn read_nested(form: &Form<'_>, setting: &Setting<'_>, unconfigured: &mut Vec<St
     })
 }
 
-fn budget_schema() -> Value {
+pub(crate) fn budget_schema() -> Value {
     let amount = |what: &str| json!({"type": "integer", "minimum": 1, "description": what});
     json!({"type": "object", "additionalProperties": false, "minProperties": 1, "properties": {
         "tokens": amount("Tokens read and written."), "cost": amount("Millionths of a US dollar.")}})
 }
 
-fn read_budget(field: &Field<'_, '_>, _: &Cast<'_>) -> Option<Value> {
+pub(crate) fn read_budget(field: &Field<'_, '_>, _: &Cast<'_>) -> Option<Value> {
     read_limits(field).map(|limits| json!(limits))
 }
 
@@ -358,7 +400,7 @@ pub fn read_limits(field: &Field<'_, '_>) -> Option<Limits> {
     Some(limits)
 }
 
-fn approve_schema() -> Value {
+pub(crate) fn approve_schema() -> Value {
     json!({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "object", "required": ["names"],
         "additionalProperties": false, "properties": {
             "names": {"type": "array", "items": {"type": "string"}},
@@ -368,7 +410,7 @@ fn approve_schema() -> Value {
         "description": "A list of names, or {names, timeout_seconds, escalate_to, default}."})
 }
 
-fn read_approve(field: &Field<'_, '_>, cast: &Cast<'_>) -> Option<Value> {
+pub(crate) fn read_approve(field: &Field<'_, '_>, cast: &Cast<'_>) -> Option<Value> {
     if field.value()?.is_array() {
         let names = read_names(field, cast)?;
         return Some(json!(Approve { names, ..Approve::default() }));

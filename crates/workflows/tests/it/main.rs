@@ -4,6 +4,7 @@
 
 mod agents;
 mod desk;
+mod graphs;
 mod journals;
 mod options;
 mod simulation;

@@ -25,12 +25,12 @@ use tutti_workflows::outcome::StoppedBy;
 type Answers = fn(&Asked) -> Outcome;
 
 /// Tells a calm story of one request; answers what came of it and what was asked of whom.
-fn play(body: Value, answers: impl Fn(&Asked) -> Outcome + 'static) -> (Told, Vec<Asked>) {
+pub(crate) fn play(body: Value, answers: impl Fn(&Asked) -> Outcome + 'static) -> (Told, Vec<Asked>) {
     play_with(body, answers, |_| None)
 }
 
 /// As [`play`], with a person who decides about what waits.
-fn play_with(
+pub(crate) fn play_with(
     body: Value,
     answers: impl Fn(&Asked) -> Outcome + 'static,
     decide: impl Fn(&Value) -> Option<(Verdict, Option<&'static str>, Option<Value>)> + 'static,
@@ -84,15 +84,15 @@ fn body(pattern: &str, names: &[&str], options: Value) -> Value {
     json!({"pattern": pattern, "input": "the task", "agents": members(names), "options": options})
 }
 
-fn gone() -> Outcome {
+pub(crate) fn gone() -> Outcome {
     Err(ActivityError::fatal("LlmError", "this model is gone"))
 }
 
-fn whos(asked: &[Asked]) -> Vec<&str> {
+pub(crate) fn whos(asked: &[Asked]) -> Vec<&str> {
     asked.iter().map(|a| a.who.as_str()).collect()
 }
 
 /// Says `NAME: what it was asked last`.
-fn echo(asked: &Asked) -> Outcome {
+pub(crate) fn echo(asked: &Asked) -> Outcome {
     text(format!("{}: {}", asked.who, asked.last()))
 }

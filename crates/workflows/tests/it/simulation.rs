@@ -8,9 +8,9 @@ use tutti_engine::shard::core::CoreOptions;
 use tutti_engine::sim::{Faults, Report, Story, Violation, World, tell};
 use tutti_workflows::patterns::PATTERNS;
 
-const STORM: Faults = Faults { crash: 8, unknown: 20, steal: 100, twice: 200, cancel: 3 };
+pub(crate) const STORM: Faults = Faults { crash: 8, unknown: 20, steal: 100, twice: 200, cancel: 3 };
 
-fn run(
+pub(crate) fn run(
     seed: u64,
     runs: Vec<Submit>,
     faults: Faults,
@@ -61,7 +61,7 @@ fn nested() -> Submit {
     request(&json!({"pattern": "sequential", "input": "x", "agents": [inner, thinker, planner, cot, counter]}))
 }
 
-fn seeds() -> u64 {
+pub(crate) fn seeds() -> u64 {
     std::env::var("TUTTI_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1_000)
 }
 
@@ -86,7 +86,7 @@ fn sim_storms_break_no_promise_of_any_pattern() {
 
 #[test]
 fn sim_a_crash_at_every_point_of_every_pattern_breaks_no_promise() {
-    for (i, submit) in all().into_iter().enumerate() {
+    for (i, submit) in all().into_iter().chain([crate::graphs::everything()]).enumerate() {
         let points = run(3, vec![submit.clone()], Faults::default(), None, None).unwrap().points;
         for at in 1..=points {
             let report = run(3, vec![submit.clone()], Faults::default(), Some(at), None)

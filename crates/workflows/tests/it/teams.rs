@@ -4,13 +4,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tutti_agents::agent::AgentBook;
+use tutti_agents::form::{Errors, FieldError, Form};
 use tutti_agents::model::ProviderRef;
 use tutti_agents::team::Asking;
 use tutti_engine::Registry;
 use tutti_engine::activity::{ActivityError, Outcome, Retry};
 use tutti_engine::run::Submit;
 use tutti_engine::shard::wire::Spawn;
-use tutti_workflows::{noop, patterns};
+use tutti_workflows::{graph, noop, patterns};
 
 /// Every shipped workflow.
 pub fn asking() -> Asking {
@@ -24,20 +25,37 @@ pub fn asking() -> Asking {
 }
 
 pub fn registry() -> Registry {
-    noop::register(patterns::register(Registry::new(), &asking()))
+    noop::register(graph::register(patterns::register(Registry::new(), &asking()), &asking()))
 }
 
 /// A request as it comes in, read and stored as the server does.
 pub fn request(body: &Value) -> Submit {
-    let pattern = patterns::find(body["pattern"].as_str().unwrap()).unwrap();
     let book = AgentBook::default();
     let setting = patterns::Setting { agents: &book, iterations_max: 10, depth: 0, named: None };
+    if !body["graph"].is_null() {
+        let read = graph_of(&body["graph"], &setting).unwrap_or_else(|e| panic!("{e:?}"));
+        let input = graph::Input::new(read.graph, read.agents, body["input"].clone());
+        let input = serde_json::to_vec(&input).unwrap();
+        return Submit {
+            timeout_ms: read.timeout_ms,
+            budget: read.budget,
+            ..Submit::new(graph::NAME, Bytes::from(input))
+        };
+    }
+    let pattern = patterns::find(body["pattern"].as_str().unwrap()).unwrap();
     let checked = patterns::check_value(pattern, body, &setting).unwrap_or_else(|e| panic!("{e:?}"));
     Submit {
         timeout_ms: checked.timeout_ms,
         budget: checked.budget,
         ..Submit::new(pattern.name, Bytes::from(checked.input))
     }
+}
+
+/// A graph as it is read from a file.
+pub fn graph_of(body: &Value, setting: &patterns::Setting<'_>) -> Result<graph::Read, Vec<FieldError>> {
+    let errors = Errors::default();
+    let read = Form::body(body, &errors).and_then(|form| graph::read(&form, setting));
+    errors.or(read)
 }
 
 /// A team of three under a pattern.

@@ -25,7 +25,7 @@ impl Request {
         let is_file = matches!(extension.as_deref(), Some("json" | "toml" | "yaml" | "yml")) || target.contains('/');
         let input = input.map(read_text).transpose()?;
         if is_file {
-            let file = read_file(target, extension.as_deref())?;
+            let (_, file) = read_file(target, extension.as_deref())?;
             Self::from_file(target, file, input, agents)
         } else {
             Ok(Self::from_name(target, input, agents))
@@ -46,6 +46,11 @@ impl Request {
         input: Option<Value>,
         agents: &[String],
     ) -> anyhow::Result<Self> {
+        if body.contains_key("nodes") {
+            return Ok(Self::Workflow(
+                json!({"workflow": "graph", "input": with_input(json!({ "graph": body }), input)}),
+            ));
+        }
         let (team, keys): (bool, &[&str]) = match (body.contains_key("pattern"), body.contains_key("workflow")) {
             (true, false) => (true, &["pattern", "input", "agents", "options", "session_id", "on_busy", "session"]),
             (false, true) => (
@@ -53,7 +58,11 @@ impl Request {
                 &["workflow", "input", "session_id", "on_busy", "session", "priority", "timeout_seconds", "budget"],
             ),
             (true, true) => return Err(Usage(format!("{file}: it names a pattern and a workflow; keep one")).into()),
-            (false, false) => return Err(Usage(format!("{file}: it names neither a pattern nor a workflow")).into()),
+            (false, false) => {
+                return Err(
+                    Usage(format!("{file}: it names neither a pattern nor a workflow, and holds no graph")).into()
+                );
+            }
         };
         if let Some(key) = body.keys().find(|key| !keys.contains(&key.as_str())) {
             let hint = nearest(key, keys.iter().copied());
@@ -92,7 +101,13 @@ pub fn read_text(text: &str) -> anyhow::Result<Value> {
     }
 }
 
-fn read_file(path: &str, extension: Option<&str>) -> anyhow::Result<Map<String, Value>> {
+/// The object in a file, and the file's text.
+pub fn read_object(path: &str) -> anyhow::Result<(String, Map<String, Value>)> {
+    let extension = Path::new(path).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    read_file(path, extension.as_deref())
+}
+
+fn read_file(path: &str, extension: Option<&str>) -> anyhow::Result<(String, Map<String, Value>)> {
     let wrong = |why: String| anyhow::Error::from(Usage(format!("{path}: {why}")));
     let file = std::fs::File::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
     let text = read_bounded(file, path)?;
@@ -105,7 +120,7 @@ fn read_file(path: &str, extension: Option<&str>) -> anyhow::Result<Map<String, 
         serde_json::from_str(&text).map_err(|e| wrong(format!("this is not JSON: {e}")))?
     };
     match value {
-        Value::Object(body) => Ok(body),
+        Value::Object(body) => Ok((text, body)),
         _ => Err(wrong("it should hold an object".into())),
     }
 }
