@@ -207,10 +207,11 @@ async fn shown(args: &Show, loaded: &Loaded) -> anyhow::Result<()> {
         let query = query(&[("version", args.version.clone()), ("format", format.clone())]);
         let path = format!("/v1/graphs/{}{query}", segment(&args.graph));
         let client = args.server.client(loaded)?;
-        return Ok(match format {
+        match format {
             None => show::json(&client.get(&path).await?)?,
             Some(_) => show::out(&client.text(&path).await?)?,
-        });
+        }
+        return Ok(());
     }
     if args.version.is_some() {
         bail!("a file has no earlier versions; name the graph");

@@ -15,6 +15,9 @@ const INTENTS_MAX: usize = 500;
 /// Most fields of one `set`.
 const VALUES_MAX: usize = 100;
 
+/// Reads what a node of this id takes.
+type ReadNode = fn(&Form<'_>, &Cast<'_>, &str) -> Option<Map<String, Value>>;
+
 /// A kind of node.
 pub(super) struct NodeKind {
     /// The word for it.
@@ -24,7 +27,7 @@ pub(super) struct NodeKind {
     /// What it takes beside what all nodes take.
     pub options: &'static [Opt],
     /// Reads what it takes where the list alone does not say; `None` when something was wrong and has been said.
-    pub read: Option<fn(&Form<'_>, &Cast<'_>, &str) -> Option<Map<String, Value>>>,
+    pub read: Option<ReadNode>,
     /// The kind of work it becomes, where that has another word.
     pub work: &'static str,
     /// What it comes to, where that is known.
