@@ -1,5 +1,6 @@
 //! Agents that are services: asked with one `POST` per turn.
 
+use crate::external;
 use crate::model::{ChatReply, Finish, Usage};
 use crate::srv;
 use crate::upstream::{BODY_BYTES_MAX, excerpt, left, retry_after, usual_headers};
@@ -80,6 +81,7 @@ impl Activity for AskHttp {
             let (mut headers, body) = (HeaderMap::with_capacity(4), body.clone());
             headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPTED));
             usual_headers(&cx, &mut headers);
+            external::show_pass(&self.endpoint, &mut headers);
             OutRequest { method: Method::POST, url, headers, body, idle, body_bytes_max: BODY_BYTES_MAX }
         };
         let unknown =

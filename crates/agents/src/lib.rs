@@ -13,6 +13,7 @@ pub mod card;
 pub mod condition;
 pub mod discovery;
 pub mod egress;
+pub mod external;
 pub mod factory;
 pub mod form;
 pub mod http_agent;

@@ -9,6 +9,7 @@ pub mod calls;
 pub mod data;
 pub mod discovery;
 pub mod example;
+pub mod external;
 pub mod form;
 pub mod guard;
 pub mod later;
@@ -35,7 +36,7 @@ use std::path::Path;
 
 /// Every setting there is, by concern: the one list.
 #[must_use]
-pub fn concerns() -> [Concern; 16] {
+pub fn concerns() -> [Concern; 17] {
     [
         listen::Listen::CONCERN,
         guard::Guard::CONCERN,
@@ -47,6 +48,7 @@ pub fn concerns() -> [Concern; 16] {
         sessions::Sessions::CONCERN,
         tickets::Tickets::CONCERN,
         research::Research::CONCERN,
+        external::External::CONCERN,
         orchestrator::Orchestrator::CONCERN,
         discovery::Discovery::CONCERN,
         limits::Limits::CONCERN,
@@ -83,6 +85,8 @@ pub struct Settings {
     pub tickets: tickets::Tickets,
     /// Paid research.
     pub research: research::Research,
+    /// The external agent.
+    pub external: external::External,
     /// Registered agents.
     pub orchestrator: orchestrator::Orchestrator,
     /// Where agents are looked for.
@@ -209,6 +213,7 @@ impl Loaded {
                 sessions: sessions::Sessions::read(v)?,
                 tickets: tickets::Tickets::read(v)?,
                 research: research::Research::read(v)?,
+                external: external::External::read(v)?,
                 orchestrator: orchestrator::Orchestrator::read(v)?,
                 discovery: discovery::Discovery::read(v)?,
                 listed: self.listed.clone(),

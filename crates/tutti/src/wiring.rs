@@ -27,7 +27,7 @@ use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
-use tutti_agents::{knowledge, registry, srv, vault};
+use tutti_agents::{external, knowledge, registry, srv, vault};
 use tutti_app::tasks::Research;
 use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
@@ -168,6 +168,7 @@ fn egress(settings: &Settings, research: &Research) -> anyhow::Result<EgressPoli
             .collect::<Vec<_>>()
     };
     let agents: Vec<String> = settings.agents.values().chain(settings.listed.values()).flat_map(addresses).collect();
+    configured.extend(settings.external.base_url.iter().map(|url| url.as_str()));
     configured.extend(settings.discovery.cards.iter().map(|url| url.as_str()));
     // What an SRV name stands for shows only when it is looked up: private targets need EGRESS_ALLOW.
     configured.extend(agents.iter().map(String::as_str).filter(|url| srv::plain(url) == *url));
@@ -255,10 +256,12 @@ async fn agents(settings: &Settings, outbound: &Egress) -> anyhow::Result<AgentB
         let agent = agent.map_err(|why| anyhow::anyhow!("agents.{name}: {why}"))?;
         table.insert(name.clone(), serde_json::Value::Object(agent));
     }
-    AgentBook::with_table(&serde_json::Value::Object(table)).map_err(|wrong| {
+    let book = AgentBook::with_table(&serde_json::Value::Object(table)).map_err(|wrong| {
         let lines: Vec<_> = wrong.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect();
         anyhow::anyhow!(lines.join("\n"))
-    })
+    })?;
+    let outside = settings.external.base_url.as_ref();
+    Ok(book.with_found(outside.map(|base| external::install(base.as_str(), settings.external.token.clone()))))
 }
 
 /// Where research finds, buys and pays.
@@ -342,6 +345,7 @@ fn configuration(settings: &Settings, research: &Research, llm: &str) -> BTreeMa
     parts.insert("rabbitmq".into(), set_or_absent(settings.backends.rabbitmq_host.is_some()));
     parts.insert("marketplace".into(), role("MARKETPLACE_URL", &research.marketplace).into());
     parts.insert("payment_manager".into(), role("PAYMENT_MANAGER_URL", &research.payments).into());
+    parts.insert("external_agent".into(), set_or_absent(settings.external.base_url.is_some()));
     let hooks = settings.orchestrator.hooks();
     parts.insert("brain_factory".into(), role("BRAIN_FACTORY_URL", &hooks.brain_factory).into());
     parts.insert("deployment_pipeline".into(), role("DEPLOYMENT_PIPELINE_URL", &hooks.pipeline).into());
