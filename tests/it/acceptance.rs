@@ -1,8 +1,10 @@
 //! A test for every sentence of the contract that shows outside, by surface.
 
 mod budgets;
+mod chat;
 mod cli;
 mod data_directory;
+mod graphs;
 mod health;
 mod idempotency;
 mod models;
