@@ -23,8 +23,8 @@ async fn an_agent_is_started_stopped_and_taken_out() {
     client.get("/orchestrator/agents/a").await.expect(404);
 }
 
-#[tokio::test]
-async fn stopping_drains() {
+/// An agent with one place: a task that it works on once its service lets it, and one that waits for the place.
+async fn busy() -> (Service, Server, Client, [Value; 2]) {
     let service = Service::held(0, |_| (200, json!({"output": "done"}))).await;
     let server = open().env("MAX_CONCURRENT_AGENT_SESSIONS", "1").start().await;
     let client = server.client();
@@ -32,6 +32,12 @@ async fn stopping_drains() {
     let running = execute(&client, &task("a")).await;
     let queued = execute(&client, &task("a")).await;
     service.was_asked(1).await;
+    (service, server, client, [running, queued])
+}
+
+#[tokio::test]
+async fn stopping_drains() {
+    let (service, _server, client, [running, queued]) = busy().await;
     let stopping = client.post("/orchestrator/stop", &json!({"agent_id": "a"})).await.expect(202).json();
     assert_eq!((&stopping["status"], &stopping["sessions"]["waiting"]), (&json!("stopping"), &json!(1)));
     refused(&client.post("/orchestrator/execute-task", &task("a")).await.expect(409), "Conflict");
@@ -45,13 +51,7 @@ async fn stopping_drains() {
 #[tokio::test]
 async fn what_an_agent_works_on_outlives_it_unless_it_is_forced() {
     for force in [false, true] {
-        let service = Service::held(0, |_| (200, json!({"output": "done"}))).await;
-        let server = open().env("MAX_CONCURRENT_AGENT_SESSIONS", "1").start().await;
-        let client = server.client();
-        register(&client, &at("a", "d", &service)).await;
-        let running = execute(&client, &task("a")).await;
-        let queued = execute(&client, &task("a")).await;
-        service.was_asked(1).await;
+        let (service, _server, client, [running, queued]) = busy().await;
         let taken =
             client.post("/orchestrator/unregister", &json!({"agent_id": "a", "force": force})).await.expect(200);
         assert_eq!(taken.json()["cancelled"], json!(if force { 2 } else { 0 }));

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tutti_engine::ports::share::Share;
 use tutti_engine::ports::store::{Append, Birth, Fence, InboxItem, Receipt, Refusal, Stand, Store, Transition};
-use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
-use tutti_engine::session::{OnBusy, Terms};
+use tutti_engine::run::{RunId, RunNo, Status, Time};
+use tutti_engine::session::OnBusy;
 use tutti_stores::postgres::{PostgresOptions, PostgresStore};
 use tutti_tests::backends::postgres::Postgres;
 use tutti_tests::backends::skip;
@@ -29,17 +29,7 @@ async fn send(store: &PostgresStore, transition: Transition) -> Receipt {
 fn birth(run: RunNo, status: Status, change: impl FnOnce(&mut Birth)) -> Transition {
     let mut random = [0; 10];
     random[2..].copy_from_slice(&run.0.to_be_bytes());
-    let mut birth = Birth {
-        id: RunId::new(Time(NOW.0 + run.0), random),
-        workflow: "noop".into(),
-        version: 1,
-        owner: Owner::local(),
-        priority: 5,
-        parent: None,
-        session: None,
-        once: None,
-        terms: Terms::default(),
-    };
+    let mut birth = Birth::new(RunId::new(Time(NOW.0 + run.0), random), "noop");
     change(&mut birth);
     let epoch = u32::from(status == Status::Running);
     let stand = Some(Stand { status, due_at: None, ended_at: None });
