@@ -22,7 +22,7 @@ use offers::Offers;
 use publish::{Outbox, Publisher};
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tutti_engine::ports::queue::{Condition, Offered, Queue};
 use tutti_engine::run::RunNo;
 
@@ -91,6 +91,12 @@ impl RabbitQueue {
         });
         let (publisher, consumer) = (Publisher(Arc::clone(&shared)), Consumer::new(Arc::clone(&shared), words));
         Self { shared, tasks: Tasks::new([tokio::spawn(keep(publisher)), tokio::spawn(keep(consumer))]) }
+    }
+
+    /// How it is doing, and word of each change.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Condition> {
+        self.shared.link.health.news()
     }
 }
 

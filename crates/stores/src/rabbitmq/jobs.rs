@@ -20,6 +20,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tutti_engine::ports::jobs::{Fate, JobBroker, OpenJob, Reply};
 use tutti_engine::ports::queue::Condition;
@@ -72,6 +73,12 @@ impl RabbitJobs {
         let (publisher, consumer) = (Publisher(Arc::clone(&shared)), Consumer(Arc::clone(&shared), words));
         let tasks = Tasks::new([tokio::spawn(keep(publisher)), tokio::spawn(keep(consumer))]);
         Self { shared, replies: tokio::sync::Mutex::new(replies), tasks }
+    }
+
+    /// How it is doing, and word of each change.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Condition> {
+        self.shared.link.health.news()
     }
 }
 
