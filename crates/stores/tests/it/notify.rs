@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tutti_engine::conformance::bus;
 use tutti_engine::ports::bus::{Bus, Call};
-use tutti_engine::ports::queue::Condition;
 use tutti_engine::run::RunNo;
 use tutti_stores::hub::Hub;
 use tutti_stores::postgres::{PostgresOptions, notify};
