@@ -108,6 +108,10 @@ impl JobBroker for RabbitJobs {
         self.shared.link.health.condition()
     }
 
+    fn name(&self) -> String {
+        self.shared.link.health.what().to_owned()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.shared.link.close();

@@ -1,5 +1,7 @@
 //! RabbitMQ: the queue's suite on a real node, and what brokers do to those who trust them.
 
+mod jobs;
+
 use crate::{down, failed, until, up};
 use std::collections::BTreeSet;
 use std::sync::Arc;
