@@ -5,6 +5,8 @@ pub mod amqp;
 pub mod postgres;
 pub mod rabbitmq;
 pub mod redis;
+mod shared;
+mod slot;
 
 use crate::process::Process;
 use std::net::TcpListener;
@@ -12,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
+use tempfile::TempDir;
 
 /// A port that nobody listens on now.
 ///
@@ -26,6 +29,16 @@ pub fn free_port() -> u16 {
 /// Says that a test does nothing, and why.
 pub fn skip(what: &str) {
     eprintln!("skipped: {what} is not on this machine; `make backends` installs it where it may");
+}
+
+/// A temporary directory that `user` can write when we are root: servers that refuse to run as root keep their files in it.
+pub(crate) fn dir_of(user: &str) -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    if rustix::process::geteuid().is_root() {
+        let owned = Command::new("chown").arg(user).arg(dir.path()).status();
+        assert!(owned.is_ok_and(|status| status.success()), "the directory cannot be given to {user}");
+    }
+    dir
 }
 
 /// A command that runs as `user` when we are root, and that ends with this process, however that ends.

@@ -4,12 +4,12 @@ mod view;
 
 pub use view::AgentTaskView;
 
-use crate::caller::{Caller, Role};
+use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::registry::{read_name, unknown};
-use crate::runs::Page;
+use crate::runs::{Filling, Page, seen_by};
 use crate::start::{Ask, Prepared, Started, read_session_id};
-use crate::{App, Class, cursor};
+use crate::{App, cursor};
 use serde_json::Value;
 use std::time::Duration;
 use tutti_agents::form::{Errors, FieldError, Form};
@@ -146,23 +146,20 @@ impl App {
     ) -> Result<Page<AgentTaskView>, Failure> {
         let mut before =
             query.cursor.as_deref().map(|text| cursor::read(LIST, text)).transpose()?.map(|(no, _)| RunNo(no));
-        let limit = query.limit.clamp(1, 200) as usize;
         let mut labels: Vec<Label> = query.session_id.iter().map(|id| Label::new(SESSION, id.clone())).collect();
         labels.extend(query.agent_id.iter().map(|id| Label::new(task::AGENT, id.clone())));
         if query.status == Some("queued") {
             labels.insert(0, Label::new(STAGE, WAITS));
         }
         let list = ListRuns {
-            tenant: Some(caller.tenant.to_string()),
-            user: (!caller.roles.hold(Role::Admin)).then(|| caller.user.to_string()),
             // Who waits for an agent is parked, or about to be.
             status: query.status.filter(|word| *word != "queued").and_then(crate::runs::read_status),
             workflow: Some(NAME.into()),
             labels,
             limit: ROWS,
-            ..ListRuns::default()
+            ..seen_by(caller)
         };
-        let (mut items, mut last) = (Vec::new(), 0);
+        let mut page = Filling::new(LIST, query.limit);
         loop {
             let rows = self.engine().store().list(ListRuns { before, ..list.clone() }).await?;
             let is_end = rows.len() < ROWS as usize;
@@ -172,14 +169,12 @@ impl App {
                 if query.status.is_some_and(|status| status != view.status) {
                     continue;
                 }
-                if items.len() == limit {
-                    return Ok(Page { items, next_cursor: Some(cursor::write(LIST, (last, 0))) });
+                if !page.take(row.run, view) {
+                    return Ok(page.full());
                 }
-                last = row.run.0;
-                items.push(view);
             }
             if is_end {
-                return Ok(Page { items, next_cursor: None });
+                return Ok(page.last());
             }
         }
     }
@@ -200,12 +195,7 @@ impl App {
     }
 
     async fn agent_task_row(&self, caller: &Caller, id: &str) -> Result<RunRow, Failure> {
-        let unknown = || Failure::not_found("there is no such task");
-        let row = self.row(caller, id).await.map_err(|failure| match failure.class {
-            Class::NotFound => unknown(),
-            _ => failure,
-        })?;
-        if row.workflow == NAME { Ok(row) } else { Err(unknown()) }
+        self.row_of(caller, id, NAME, "task").await
     }
 
     async fn agent_task_of(&self, row: &RunRow) -> Result<AgentTaskView, Failure> {

@@ -4,6 +4,7 @@ mod list;
 mod tell;
 mod view;
 
+pub(crate) use list::{Filling, seen_by};
 pub use list::{ListRuns, Page, read_status};
 pub use tell::Signalled;
 pub(crate) use tell::read_optional;
@@ -14,7 +15,7 @@ use crate::failure::Failure;
 use crate::graphs::Loaded;
 use crate::result::Digest;
 use crate::start::{Ask, Prepared, read_session};
-use crate::{App, Stamp};
+use crate::{App, Class, Stamp};
 use serde_json::Value;
 use tutti_agents::form::{Errors, Field, Form, nearest};
 use tutti_agents::{ask, job};
@@ -147,6 +148,22 @@ impl App {
         let uuid = id.parse().map_err(|_| unknown())?;
         let row = self.engine().store().run_by_id(RunId(uuid)).await?;
         row.filter(|row| caller.sees(&row.owner)).ok_or_else(unknown)
+    }
+
+    /// The same of a run of one workflow, which people know by another word.
+    pub(crate) async fn row_of(
+        &self,
+        caller: &Caller,
+        id: &str,
+        workflow: &str,
+        word: &str,
+    ) -> Result<RunRow, Failure> {
+        let unknown = || Failure::not_found(format!("there is no such {word}"));
+        let row = self.row(caller, id).await.map_err(|failure| match failure.class {
+            Class::NotFound => unknown(),
+            _ => failure,
+        })?;
+        if row.workflow == workflow { Ok(row) } else { Err(unknown()) }
     }
 }
 

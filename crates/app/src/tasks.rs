@@ -8,7 +8,7 @@ use crate::caller::Caller;
 use crate::events::Following;
 use crate::failure::Failure;
 use crate::result::Digest;
-use crate::runs::Page;
+use crate::runs::{Page, seen_by};
 use crate::start::{Ask, Prepared, Started};
 use crate::{App, Class, cursor, json};
 use serde_json::Value;
@@ -168,15 +168,8 @@ impl App {
     ) -> Result<Page<TaskView>, Failure> {
         let before = cursor.map(|text| cursor::read(LIST, text)).transpose()?.map(|(no, _)| RunNo(no));
         let limit = limit.clamp(1, 200);
-        let query = store::ListRuns {
-            tenant: Some(caller.tenant.to_string()),
-            user: (!caller.roles.hold(crate::Role::Admin)).then(|| caller.user.to_string()),
-            status,
-            workflow: Some(NAME.into()),
-            before,
-            limit: limit + 1,
-            ..store::ListRuns::default()
-        };
+        let query =
+            store::ListRuns { status, workflow: Some(NAME.into()), before, limit: limit + 1, ..seen_by(caller) };
         let mut rows = self.engine().store().list(query).await?;
         let has_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
@@ -244,12 +237,7 @@ impl App {
 
     /// The row of a run that is a task.
     async fn task_row(&self, caller: &Caller, id: &str) -> Result<RunRow, Failure> {
-        let unknown = || Failure::not_found("there is no such task");
-        let row = self.row(caller, id).await.map_err(|failure| match failure.class {
-            Class::NotFound => unknown(),
-            _ => failure,
-        })?;
-        if row.workflow == NAME { Ok(row) } else { Err(unknown()) }
+        self.row_of(caller, id, NAME, "task").await
     }
 
     async fn told(&self, row: &RunRow) -> Result<Told, Failure> {

@@ -10,7 +10,7 @@ pub use view::TicketView;
 use crate::caller::Caller;
 use crate::events::Following;
 use crate::failure::Failure;
-use crate::runs::Page;
+use crate::runs::{Filling, Page, seen_by};
 use crate::start::{Ask, Prepared};
 use crate::{App, cursor, json};
 use serde_json::value::{RawValue, to_raw_value};
@@ -194,22 +194,18 @@ impl App {
     /// A cursor that no page gave.
     pub async fn list_tickets(&self, caller: &Caller, query: ListTickets) -> Result<Page<TicketView>, Failure> {
         let mut before = query.cursor.as_deref().map(|text| cursor::read(LIST, text)).transpose()?.map(|(no, _)| no);
-        let limit = query.limit.clamp(1, 200) as usize;
-        let mut items: Vec<TicketView> = Vec::new();
-        let mut last = 0;
+        let mut page = Filling::new(LIST, query.limit);
         loop {
             let (rows, is_end) = self.latest_rows(caller, &query, before).await?;
             for row in rows {
                 before = Some(row.run.0);
                 let Some(view) = self.if_latest(&row, query.status).await? else { continue };
-                if items.len() == limit {
-                    return Ok(Page { items, next_cursor: Some(cursor::write(LIST, (last, 0))) });
+                if !page.take(row.run, view) {
+                    return Ok(page.full());
                 }
-                last = row.run.0;
-                items.push(view);
             }
             if is_end {
-                return Ok(Page { items, next_cursor: None });
+                return Ok(page.last());
             }
         }
     }
@@ -234,13 +230,11 @@ impl App {
     ) -> Result<(Vec<RunRow>, bool), Failure> {
         let limit = query.limit.clamp(1, 200) + 1;
         let base = || store::ListRuns {
-            tenant: Some(caller.tenant.to_string()),
-            user: (!caller.roles.hold(crate::Role::Admin)).then(|| caller.user.to_string()),
             workflow: Some(NAME.into()),
             before: before.map(RunNo),
             labels: query.customer_id.iter().map(|customer| Label::new(CUSTOMER, customer.clone())).collect(),
             limit,
-            ..store::ListRuns::default()
+            ..seen_by(caller)
         };
         let with = |status: Status| store::ListRuns { status: Some(status), ..base() };
         let mut sources: Vec<store::ListRuns> = match query.status {

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tutti_engine::ports::share::Share;
 use tutti_engine::ports::store::{Append, Birth, Fence, Receipt, Stand, Store, Transition};
-use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
-use tutti_engine::session::Terms;
+use tutti_engine::run::{RunId, RunNo, Status, Time};
 use tutti_stores::postgres::{PostgresOptions, PostgresStore};
 
 const NOW: Time = Time(1_800_000_000_000);
@@ -127,17 +126,7 @@ fn append(run: i64, fence: Fence, first: u32, last: u32, epoch: u32, status: Sta
 fn birth(run: i64, status: Status) -> Transition {
     let mut random = [0; 10];
     random[..8].copy_from_slice(&run.to_be_bytes());
-    let birth = Birth {
-        id: RunId::new(Time(1_700_000_000_000 + run / 50), random),
-        workflow: "noop".into(),
-        version: 1,
-        owner: Owner::local(),
-        priority: 5,
-        parent: None,
-        session: None,
-        once: None,
-        terms: Terms::default(),
-    };
+    let birth = Birth::new(RunId::new(Time(1_700_000_000_000 + run / 50), random), "noop");
     append(run, Fence::Birth(Box::new(birth)), 1, 8, 0, status)
 }
 

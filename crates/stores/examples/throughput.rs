@@ -4,7 +4,7 @@
 use std::sync::mpsc::channel;
 use std::time::Instant;
 use tutti_engine::ports::store::{Append, Birth, Fence, Stand, Store, Transition};
-use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
+use tutti_engine::run::{RunId, RunNo, Status, Time};
 use tutti_stores::sqlite::SqliteStore;
 
 fn main() {
@@ -39,17 +39,7 @@ fn birth(run: i64) -> Transition {
     let at = Time(1_700_000_000_000 + run / 50);
     let mut random = [0; 10];
     random[..8].copy_from_slice(&run.to_be_bytes());
-    let birth = Birth {
-        id: RunId::new(at, random),
-        workflow: "noop".into(),
-        version: 1,
-        owner: Owner::local(),
-        priority: 5,
-        parent: None,
-        session: None,
-        once: None,
-        terms: tutti_engine::session::Terms::default(),
-    };
+    let birth = Birth::new(RunId::new(at, random), "noop");
     let stand = Some(Stand { status: Status::Completed, due_at: None, ended_at: Some(at) });
     let append = Append {
         run: RunNo(run),

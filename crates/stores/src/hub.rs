@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tutti_engine::memory::bus::LocalBus;
@@ -36,6 +36,12 @@ pub struct Hub {
 impl Hub {
     pub(crate) fn new(core: Arc<Core>, tasks: Vec<AbortHandle>) -> Self {
         Self { core, tasks }
+    }
+
+    /// How it is doing, and word of each change.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Condition> {
+        self.core.health.news()
     }
 
     /// Waits, not for long, until what was said has left: for who says something and ends.

@@ -12,3 +12,4 @@ pub mod records;
 pub mod redis;
 pub mod sqlite;
 pub mod vault;
+mod writer;

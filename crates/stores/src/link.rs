@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tutti_engine::ports::queue::Condition;
 
 /// Why a part of a link is down before anybody tried.
@@ -15,6 +16,8 @@ pub(crate) struct Health {
     /// What happens without it, for people.
     meanwhile: &'static str,
     state: Mutex<State>,
+    /// The link as a whole.
+    condition: watch::Sender<Condition>,
 }
 
 #[derive(Debug)]
@@ -27,7 +30,10 @@ struct State {
 impl Health {
     pub fn new(what: String, meanwhile: &'static str, parts: &[&'static str]) -> Self {
         let parts = parts.iter().map(|part| (*part, Err(UNTRIED.to_owned()))).collect();
-        Self { what, meanwhile, state: Mutex::new(State { parts, told: None }) }
+        let condition = watch::Sender::new(Condition::Up);
+        let health = Self { what, meanwhile, state: Mutex::new(State { parts, told: None }), condition };
+        health.settle(&health.lock());
+        health
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -39,7 +45,19 @@ impl Health {
         let mut state = self.lock();
         if state.parts.iter().all(|(name, _)| *name != part) {
             state.parts.push((part, Err(UNTRIED.to_owned())));
+            self.settle(&state);
         }
+    }
+
+    /// Works out how the link as a whole is doing: the first thing that is wrong, if anything is.
+    fn settle(&self, state: &State) {
+        let down = state.parts.iter().find_map(|(_, is)| is.as_ref().err());
+        let condition = down.map_or(Condition::Up, |reason| Condition::Down(format!("{}: {reason}", self.what)));
+        self.condition.send_if_modified(|known| {
+            let is_news = *known != condition;
+            *known = condition;
+            is_news
+        });
     }
 
     /// What is at the other end.
@@ -54,6 +72,7 @@ impl Health {
         if let Some(found) = state.parts.iter_mut().find(|(name, _)| *name == part) {
             found.1 = is;
         }
+        self.settle(&state);
         let is_up = state.parts.iter().all(|(_, is)| is.is_ok());
         let told = state.told;
         match reason {
@@ -73,9 +92,12 @@ impl Health {
 
     /// The first thing that is wrong, if anything is.
     pub fn condition(&self) -> Condition {
-        let state = self.lock();
-        let down = state.parts.iter().find_map(|(_, is)| is.as_ref().err());
-        down.map_or(Condition::Up, |reason| Condition::Down(format!("{}: {reason}", self.what)))
+        self.condition.borrow().clone()
+    }
+
+    /// The same, and word of each change.
+    pub fn news(&self) -> watch::Receiver<Condition> {
+        self.condition.subscribe()
     }
 }
 

@@ -21,6 +21,7 @@ mod writer;
 pub use beside::{PostgresKnowledge, PostgresVault};
 pub use records::PostgresRecords;
 
+use crate::writer::Writer;
 use bytes::Bytes;
 use db::{Place, detail};
 use deadpool_postgres::Pool;
@@ -38,7 +39,7 @@ use tutti_engine::ports::store::{
 use tutti_engine::run::{Owner, RunId, RunNo, Time};
 use tutti_engine::session::{SessionNo, SessionRow, TurnRow};
 use worker::{Lease, Side};
-use writer::{Job, Writer};
+use writer::Job;
 
 /// Where the database is and how this process uses it.
 #[derive(Debug, Clone)]
@@ -100,7 +101,7 @@ pub enum OpenError {
 /// The store in one PostgreSQL schema. Closing waits for what was submitted.
 pub struct PostgresStore {
     readers: Pool,
-    writer: Writer,
+    writer: Writer<Job>,
     side: Arc<Side>,
     lease: Arc<Lease>,
     name: String,
@@ -122,7 +123,7 @@ impl PostgresStore {
         drop(db);
         tokio::spawn(worker::keep_renewing(Arc::clone(&lease), place.clone()));
         let readers = place.pool(options.readers.max(1)).map_err(unusable(place.shown()))?;
-        let writer = Writer::start(place.clone(), Arc::clone(&lease));
+        let writer = writer::start(place.clone(), Arc::clone(&lease));
         let writer = writer.map_err(|e| unusable(place.shown())(e.to_string()))?;
         let side = Side::new(place, Arc::clone(&lease));
         Ok(Self { readers, writer, side, lease, name: options.name.clone() })

@@ -5,28 +5,26 @@
 //! Each has its task: declares what it needs, works until something breaks, waits a little, begins anew, for ever.
 
 mod broker;
+mod confirm;
 mod consume;
 mod jobs;
+mod keep;
 mod offers;
 mod publish;
 
 pub use jobs::RabbitJobs;
 
-use crate::link::Health;
 use broker::Names;
-use futures_util::future::{BoxFuture, join_all};
+use consume::Consumer;
+use futures_util::future::BoxFuture;
+use keep::{Link, Part, Tasks, keep};
 use offers::Offers;
-use publish::Outbox;
+use publish::{Outbox, Publisher};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tutti_engine::ports::queue::{Condition, Offered, Queue};
 use tutti_engine::run::RunNo;
-
-/// The longest that closing waits for what was offered to be confirmed, and for the broker to be told.
-const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// Where the broker is and how this process uses it.
 #[derive(Clone)]
@@ -66,61 +64,45 @@ impl fmt::Debug for RabbitOptions {
     }
 }
 
-/// What handle and tasks share.
+/// What handle and parts share.
 struct Shared {
-    options: RabbitOptions,
-    names: Names,
-    health: Health,
+    link: Link,
     outbox: Outbox,
     offers: Offers,
-    closing: watch::Sender<bool>,
-}
-
-impl Shared {
-    /// Resolves when the queue is closed.
-    async fn closed(&self) {
-        // The sender is ours, so waiting cannot fail.
-        let _ = self.closing.subscribe().wait_for(|is_closing| *is_closing).await;
-    }
-
-    fn is_closing(&self) -> bool {
-        *self.closing.borrow()
-    }
 }
 
 /// Offers between processes over RabbitMQ. A broker that is away is a [`Condition::Down`], never an error to callers.
 pub struct RabbitQueue {
     shared: Arc<Shared>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Tasks,
 }
 
 impl RabbitQueue {
     /// Starts to connect; whether it worked is seen in [`Queue::condition`]. Needs a tokio runtime around it.
     #[must_use]
     pub fn start(options: RabbitOptions) -> Self {
-        let names = Names::new(&options.prefix);
-        let what = format!("RabbitMQ ({}:{}, queue {})", options.host, options.port, names.runs);
+        let (runs, parts) = (Names::new(&options.prefix).runs, [Publisher::NAME, Consumer::NAME]);
         let meanwhile = "runs are found by looking into the store meanwhile";
         let (tell, words) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
-            options,
-            names,
-            health: Health::new(what, meanwhile, &[publish::PART, consume::PART]),
+            link: Link::new(options, &runs, meanwhile, &parts),
             outbox: Outbox::default(),
             offers: Offers::new(tell),
-            closing: watch::Sender::new(false),
         });
-        let tasks = vec![
-            tokio::spawn(publish::run(Arc::clone(&shared))),
-            tokio::spawn(consume::run(Arc::clone(&shared), words)),
-        ];
-        Self { shared, tasks: Mutex::new(tasks) }
+        let (publisher, consumer) = (Publisher(Arc::clone(&shared)), Consumer::new(Arc::clone(&shared), words));
+        Self { shared, tasks: Tasks::new([tokio::spawn(keep(publisher)), tokio::spawn(keep(consumer))]) }
+    }
+
+    /// How it is doing, and word of each change.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Condition> {
+        self.shared.link.health.news()
     }
 }
 
 impl Queue for RabbitQueue {
     fn offer(&self, run: RunNo, priority: u8) {
-        if !self.shared.is_closing() {
+        if !self.shared.link.is_closing() {
             self.shared.outbox.put(run, priority.min(9));
         }
     }
@@ -134,23 +116,18 @@ impl Queue for RabbitQueue {
     }
 
     fn condition(&self) -> Condition {
-        self.shared.health.condition()
+        self.shared.link.health.condition()
     }
 
     fn name(&self) -> String {
-        self.shared.health.what().to_owned()
+        self.shared.link.health.what().to_owned()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.shared.offers.close();
-            self.shared.closing.send_replace(true);
-            let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-            let stops: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
-            if tokio::time::timeout(CLOSE_MAX, join_all(tasks)).await.is_err() {
-                // What was not confirmed is found in the store; what was not given back goes back with the connection.
-                stops.iter().for_each(tokio::task::AbortHandle::abort);
-            }
+            self.shared.link.close();
+            self.tasks.end().await;
         })
     }
 }
@@ -158,6 +135,6 @@ impl Queue for RabbitQueue {
 impl Drop for RabbitQueue {
     fn drop(&mut self) {
         self.shared.offers.close();
-        self.shared.closing.send_replace(true);
+        self.shared.link.close();
     }
 }

@@ -12,6 +12,7 @@ use crate::link::Health;
 use link::Link;
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tutti_engine::ports::queue::Condition;
 
 /// Where Redis is and how this process uses it.
@@ -61,6 +62,12 @@ impl Redis {
     #[must_use]
     pub fn condition(&self) -> Condition {
         self.0.health.condition()
+    }
+
+    /// How it is doing, and word of each change.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Condition> {
+        self.0.health.news()
     }
 
     /// What it is, for people.

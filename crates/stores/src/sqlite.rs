@@ -13,6 +13,7 @@ mod writer;
 
 pub use open::OpenError;
 
+use crate::writer::{Writer, closed};
 use read::Readers;
 use rusqlite::Connection;
 use std::path::Path;
@@ -25,12 +26,12 @@ use tutti_engine::ports::store::{
 };
 use tutti_engine::run::{Owner, RunId, RunNo, Time};
 use tutti_engine::session::{SessionNo, SessionRow, TurnRow};
-use writer::{Job, Writer, closed};
+use writer::Job;
 
 /// The store in one SQLite file. Closing waits for what was submitted; so does dropping it.
 pub struct SqliteStore {
     readers: Arc<Readers>,
-    writer: Writer,
+    writer: Writer<Job>,
 }
 
 impl SqliteStore {
@@ -41,7 +42,7 @@ impl SqliteStore {
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let opened = open::open(dir)?;
         let readers = Arc::new(Readers::new(opened.file.clone()));
-        let writer = Writer::start(opened).map_err(|e| OpenError::Io { dir: dir.into(), reason: e.to_string() })?;
+        let writer = writer::start(opened).map_err(|e| OpenError::Io { dir: dir.into(), reason: e.to_string() })?;
         Ok(Self { readers, writer })
     }
 

@@ -12,8 +12,8 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::routing::post;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use tokio::sync::watch;
 use tutti_tests::client::{Answer, Client};
 use tutti_tests::in_time;
 use tutti_tests::server::{Server, Start};
@@ -50,33 +50,29 @@ fn task(agent_id: &str) -> Value {
     json!({"agent_id": agent_id, "task_type": "check", "task_data": {"n": 1}})
 }
 
-/// A task once it is as wanted.
+/// A task once it is as wanted: looked at again with each of its run's events.
 async fn until(client: &Client, task: &Value, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let id = text(&task["task_id"]);
     in_time(what, async {
+        let mut events = client.events(id, 0).await.expect("a stream from the first event");
         loop {
             let task = client.get(format_args!("/orchestrator/tasks/{id}")).await.expect(200).json();
             if is_so(&task) {
                 return task;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            let next = events.next().await.unwrap_or_else(|lost| panic!("a stream broke: {}", lost.why));
+            assert!(next.is_some(), "it has ended: {task}");
         }
     })
     .await
 }
 
-/// An agent once it is in a state.
-async fn in_state(client: &Client, id: &str, state: &str) -> Value {
-    in_time(&format!("{id} to be {state}"), async {
-        loop {
-            let agent = get(client, id).await;
-            if agent["status"] == state {
-                return agent;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await
+/// An agent once its latest start is over, which is a run.
+async fn made(client: &Client, id: &str) -> Value {
+    let runs = client.get("/v1/runs?workflow=agent_start&limit=1").await.expect(200).json();
+    let events = client.events(text(&runs["items"][0]["run_id"]), 0).await.expect("a stream from the first event");
+    in_time("a start to be over", events.rest()).await;
+    get(client, id).await
 }
 
 async fn ended(client: &Client, task: &Value) -> Value {
@@ -85,7 +81,7 @@ async fn ended(client: &Client, task: &Value) -> Value {
 }
 
 /// What was asked of a service: headers and body.
-type Asked = Arc<Mutex<Vec<(HeaderMap, Value)>>>;
+type Asked = watch::Sender<Vec<(HeaderMap, Value)>>;
 
 /// A service at `/ask` that answers what `answer` says, once `gate` lets it.
 struct Service {
@@ -104,7 +100,7 @@ impl Service {
     async fn held(permits: usize, answer: impl Fn(&Value) -> (u16, Value) + Clone + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked: Asked = Arc::default();
+        let asked = Asked::default();
         let gate = Arc::new(tokio::sync::Semaphore::new(permits));
         let (log, door) = (asked.clone(), gate.clone());
         let ask = move |headers: HeaderMap, body: Bytes| {
@@ -112,7 +108,7 @@ impl Service {
             async move {
                 let body: Value = serde_json::from_slice(&body).unwrap();
                 let (status, said) = answer(&body);
-                log.lock().unwrap().push((headers, body));
+                log.send_modify(|asked| asked.push((headers, body)));
                 door.acquire().await.unwrap().forget();
                 (axum::http::StatusCode::from_u16(status).unwrap(), said.to_string())
             }
@@ -128,16 +124,13 @@ impl Service {
     }
 
     fn asked(&self) -> Vec<Value> {
-        self.asked.lock().unwrap().iter().map(|(_, body)| body.clone()).collect()
+        self.asked.borrow().iter().map(|(_, body)| body.clone()).collect()
     }
 
     async fn was_asked(&self, times: usize) {
-        in_time(&format!("{times} questions to a service"), async {
-            while self.asked.lock().unwrap().len() < times {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        let mut asked = self.asked.subscribe();
+        let enough = asked.wait_for(|asked| asked.len() >= times);
+        in_time(&format!("{times} questions to a service"), enough).await.unwrap();
     }
 }
 
@@ -250,23 +243,16 @@ async fn everything_wrong_with_a_registration_is_told_at_once() {
 
 #[tokio::test]
 async fn the_series_of_agents_have_the_contracts_names() {
-    let server = Server::start().await;
+    let mut server = Start::new().env("LOG_LEVEL", "debug").start().await;
     let client = server.client();
     register(&client, &agent("a", "d")).await;
     assert_eq!(done(&client, &task("a")).await["status"], "completed");
     client.get("/orchestrator/agents/nobody").await.expect(404);
-    let metrics = async || client.get("/metrics").await.expect(200).text();
-    let closed = in_time("the session to be counted", async {
-        loop {
-            let text = metrics().await;
-            if text.contains("agent_orchestrator_session_duration_seconds_count 1") {
-                return text;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
+    // Counted behind the task's back, by whoever gives the place to the next.
+    server.line("the end of a session", |line| line.contains("a session of agent a has ended").then_some(())).await;
+    let closed = client.get("/metrics").await.expect(200).text();
     for line in [
+        "agent_orchestrator_session_duration_seconds_count 1",
         "agent_orchestrator_active_agents 1",
         "agent_orchestrator_total_sessions 1",
         "agent_orchestrator_session_duration_seconds_bucket{le=\"1\"} 1",

@@ -147,10 +147,11 @@ async fn the_list_of_agents_is_read_again_and_who_is_gone_is_forgotten() {
         )
     };
     let start = Start::new().env("AGENT_HEARTBEAT_TIMEOUT", "0.5").file("tutti.toml", &list("ear"));
-    let server = start.start().await;
+    let mut server = start.start().await;
     assert_eq!(ask(&server, json!("ear")).await["output"], "ear heard hello");
     let start = start.file("tutti.toml", "[discovery");
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let is_tried = |line: &str| line.contains("the list of agents was not read again").then_some(());
+    server.line("the broken file to be read", is_tried).await;
     assert!(names(&server).await.contains_key("ear"), "a broken file changes nothing");
     let _ = start.file("tutti.toml", &list("other"));
     until_named(&server, "other", true).await;

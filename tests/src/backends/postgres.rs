@@ -1,11 +1,14 @@
 //! A PostgreSQL server of our own.
 
-use crate::backends::{as_user, free_port, start};
+use crate::backends::shared::Shared;
+use crate::backends::slot::Slot;
+use crate::backends::{as_user, dir_of, free_port, start};
 use crate::process::Process;
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tempfile::TempDir;
 
 /// A running server.
@@ -14,7 +17,7 @@ pub struct Postgres {
     bin: PathBuf,
     dir: TempDir,
     port: u16,
-    process: Mutex<Option<Process>>,
+    process: Slot,
     schemas: AtomicU32,
 }
 
@@ -33,12 +36,7 @@ impl Postgres {
     /// When it does not start.
     pub async fn start() -> Option<Self> {
         let bin = bin()?;
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        if rustix::process::geteuid().is_root() {
-            // The server refuses to run as root, and keeps its files to itself.
-            let owned = Command::new("chown").arg("postgres").arg(dir.path()).status();
-            assert!(owned.is_ok_and(|status| status.success()), "the directory cannot be given to postgres");
-        }
+        let dir = dir_of("postgres");
         let mut initdb = as_user("postgres", &bin.join("initdb"));
         initdb.args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "-D"]);
         let ended = start({
@@ -48,21 +46,15 @@ impl Postgres {
         .end()
         .await;
         assert_eq!(ended.code, Some(0), "initdb: {}", ended.stderr);
-        let server = Self { bin, dir, port: free_port(), process: Mutex::new(None), schemas: AtomicU32::new(0) };
+        let server = Self { bin, dir, port: free_port(), process: Slot::default(), schemas: AtomicU32::new(0) };
         server.up().await;
         Some(server)
     }
 
     /// One for all tests of this process that run at the same time; it ends with the last of them.
     pub async fn shared() -> Option<Arc<Self>> {
-        static SHARED: tokio::sync::Mutex<Weak<Postgres>> = tokio::sync::Mutex::const_new(Weak::new());
-        let mut shared = SHARED.lock().await;
-        if let Some(server) = shared.upgrade() {
-            return Some(server);
-        }
-        let server = Arc::new(Self::start().await?);
-        *shared = Arc::downgrade(&server);
-        Some(server)
+        static SHARED: Shared<Postgres> = Shared::new();
+        SHARED.get(Self::start()).await
     }
 
     /// Its address.
@@ -94,23 +86,13 @@ impl Postgres {
         for setting in ["listen_addresses=127.0.0.1", "max_connections=300"] {
             command.args(["-c", setting]);
         }
-        let mut process = start(command);
-        let ready = process.line("PostgreSQL to be ready", |line| line.contains("ready to accept").then_some(()));
-        ready.await.unwrap_or_else(|ended| panic!("PostgreSQL did not start: {ended:?}"));
-        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) -> Option<Process> {
-        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(process) = &process {
-            let _ = rustix::process::kill_process(process.pid(), signal);
-        }
-        process
+        self.process.up("PostgreSQL", command, "ready to accept").await;
     }
 
     /// Ends it at once; its connections are cut wherever they are (an immediate shutdown: it recovers at its next start).
     pub async fn cut(&self) {
-        if let Some(mut process) = self.signal(rustix::process::Signal::QUIT) {
+        self.process.signal(Signal::QUIT);
+        if let Some(mut process) = self.process.take() {
             process.end().await;
         }
     }
@@ -137,6 +119,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // Immediate: nobody needs the data any more. Waiting for it is the process' own drop.
-        drop(self.signal(rustix::process::Signal::QUIT));
+        self.process.signal(Signal::QUIT);
+        drop(self.process.take());
     }
 }

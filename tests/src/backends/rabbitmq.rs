@@ -1,12 +1,14 @@
 //! A RabbitMQ node of our own, with an `epmd` of our own: nothing is shared with a node that the machine may run.
 
 use crate::backends::amqp::Amqp;
-use crate::backends::{as_user, free_port, start};
+use crate::backends::shared::Shared;
+use crate::backends::slot::Slot;
+use crate::backends::{as_user, dir_of, free_port, start};
 use crate::process::Process;
+use rustix::process::Signal;
 use std::path::Path;
-use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tempfile::TempDir;
 
 /// The program itself, not the wrapper that asks for a login shell.
@@ -21,7 +23,7 @@ pub struct RabbitMq {
     port: u16,
     dist_port: u16,
     epmd_port: u16,
-    process: Mutex<Option<Process>>,
+    process: Slot,
     prefixes: AtomicU32,
     /// Ends after the node.
     epmd: Process,
@@ -37,11 +39,7 @@ impl RabbitMq {
         if !Path::new(SERVER).exists() || !Path::new(EPMD).exists() {
             return None;
         }
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        if rustix::process::geteuid().is_root() {
-            let owned = Command::new("chown").arg("rabbitmq").arg(dir.path()).status();
-            assert!(owned.is_ok_and(|status| status.success()), "the directory cannot be given to rabbitmq");
-        }
+        let dir = dir_of("rabbitmq");
         let epmd_port = free_port();
         let mut epmd = start({
             let mut epmd = as_user("rabbitmq", Path::new(EPMD));
@@ -56,7 +54,7 @@ impl RabbitMq {
             port: free_port(),
             dist_port: free_port(),
             epmd_port,
-            process: Mutex::new(None),
+            process: Slot::default(),
             prefixes: AtomicU32::new(0),
             epmd,
         };
@@ -66,14 +64,8 @@ impl RabbitMq {
 
     /// One for all tests of this process that run at the same time; it ends with the last of them.
     pub async fn shared() -> Option<Arc<Self>> {
-        static SHARED: tokio::sync::Mutex<Weak<RabbitMq>> = tokio::sync::Mutex::const_new(Weak::new());
-        let mut shared = SHARED.lock().await;
-        if let Some(server) = shared.upgrade() {
-            return Some(server);
-        }
-        let server = Arc::new(Self::start().await?);
-        *shared = Arc::downgrade(&server);
-        Some(server)
+        static SHARED: Shared<RabbitMq> = Shared::new();
+        SHARED.get(Self::start()).await
     }
 
     /// Its port; user and password are `guest`.
@@ -127,37 +119,22 @@ impl RabbitMq {
             command.env(name, dir.join(at));
         }
         command.env("RABBITMQ_LOGS", "-");
-        let mut process = start(command);
-        let ready = process.line("RabbitMQ to be ready", |line| line.contains("Server startup complete").then_some(()));
-        ready.await.unwrap_or_else(|ended| panic!("RabbitMQ did not start: {ended:?}"));
-        *self.lock() = Some(process);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        self.process.up("RabbitMQ", command, "Server startup complete").await;
     }
 
     /// Ends it at once, as a power cut would (`kill -9`).
     pub fn cut(&self) {
-        if let Some(mut process) = self.lock().take() {
-            process.kill9();
-        }
+        self.process.cut();
     }
 
     /// Stops it in its tracks: its connections stay open and nothing answers, until [`go_on`](Self::go_on).
     pub fn freeze(&self) {
-        self.signal(rustix::process::Signal::STOP);
+        self.process.signal(Signal::STOP);
     }
 
     /// Lets it go on.
     pub fn go_on(&self) {
-        self.signal(rustix::process::Signal::CONT);
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        if let Some(process) = &*self.lock() {
-            let _ = rustix::process::kill_process(process.pid(), signal);
-        }
+        self.process.signal(Signal::CONT);
     }
 
     /// A hand at the broker.

@@ -1,11 +1,13 @@
 //! A Redis server of our own, which keeps nothing.
 
-use crate::backends::{as_user, free_port, start};
+use crate::backends::shared::Shared;
+use crate::backends::slot::Slot;
+use crate::backends::{as_user, free_port};
 use crate::in_time;
-use crate::process::Process;
+use rustix::process::Signal;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -15,7 +17,7 @@ const SERVER: &str = "/usr/bin/redis-server";
 #[derive(Debug)]
 pub struct Redis {
     port: u16,
-    process: Mutex<Option<Process>>,
+    process: Slot,
     prefixes: AtomicU32,
 }
 
@@ -28,21 +30,15 @@ impl Redis {
         if !Path::new(SERVER).exists() {
             return None;
         }
-        let server = Self { port: free_port(), process: Mutex::new(None), prefixes: AtomicU32::new(0) };
+        let server = Self { port: free_port(), process: Slot::default(), prefixes: AtomicU32::new(0) };
         server.up().await;
         Some(server)
     }
 
     /// One for all tests of this process that run at the same time; it ends with the last of them.
     pub async fn shared() -> Option<Arc<Self>> {
-        static SHARED: tokio::sync::Mutex<Weak<Redis>> = tokio::sync::Mutex::const_new(Weak::new());
-        let mut shared = SHARED.lock().await;
-        if let Some(server) = shared.upgrade() {
-            return Some(server);
-        }
-        let server = Arc::new(Self::start().await?);
-        *shared = Arc::downgrade(&server);
-        Some(server)
+        static SHARED: Shared<Redis> = Shared::new();
+        SHARED.get(Self::start()).await
     }
 
     /// Its address.
@@ -71,34 +67,22 @@ impl Redis {
         let mut command = as_user("redis", Path::new(SERVER));
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"]);
         command.args(["--save", "", "--appendonly", "no"]).current_dir("/");
-        let mut process = start(command);
-        let ready =
-            process.line("Redis to be ready", |line| line.contains("Ready to accept connections").then_some(()));
-        ready.await.unwrap_or_else(|ended| panic!("Redis did not start: {ended:?}"));
-        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
+        self.process.up("Redis", command, "Ready to accept connections").await;
     }
 
     /// Ends it at once (`kill -9`).
     pub fn cut(&self) {
-        if let Some(mut process) = self.process.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            process.kill9();
-        }
+        self.process.cut();
     }
 
     /// Stops it in its tracks: its connections stay open and nothing answers, until [`go_on`](Self::go_on).
     pub fn freeze(&self) {
-        self.signal(rustix::process::Signal::STOP);
+        self.process.signal(Signal::STOP);
     }
 
     /// Lets it go on.
     pub fn go_on(&self) {
-        self.signal(rustix::process::Signal::CONT);
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        if let Some(process) = &*self.process.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = rustix::process::kill_process(process.pid(), signal);
-        }
+        self.process.signal(Signal::CONT);
     }
 
     /// Says a command as a person would in its console, and answers what came back first, as it stands on the wire.

@@ -169,7 +169,9 @@ impl Desk {
         }
         metrics::sessions_opened(table.opened);
         for (slot, at) in &table.sessions.closed {
-            metrics::session_closed(at.0 - slot.opened_at.0);
+            let took_ms = at.0 - slot.opened_at.0;
+            metrics::session_closed(took_ms);
+            tracing::debug!(agent = id, took_ms, "a session of agent {id} has ended");
         }
         for run in &table.given {
             let Some(open) = table.sessions.of(*run) else { continue };

@@ -1,9 +1,9 @@
 //! An agent's sessions, open and past, with their tasks.
 
 use super::unknown;
-use crate::caller::{Caller, Role};
+use crate::caller::Caller;
 use crate::failure::Failure;
-use crate::runs::Page;
+use crate::runs::{Filling, Page, seen_by};
 use crate::{App, Stamp, cursor};
 use serde::Serialize;
 use tutti_engine::ports::store::{Label, ListRuns, RunRow};
@@ -65,16 +65,13 @@ impl App {
         }
         let list = format!("sessions of {id}");
         let mut before = cursor.map(|text| cursor::read(&list, text)).transpose()?.map(|(no, _)| RunNo(no));
-        let limit = limit.clamp(1, 200) as usize;
         let base = ListRuns {
-            tenant: Some(caller.tenant.to_string()),
-            user: (!caller.roles.hold(Role::Admin)).then(|| caller.user.to_string()),
             workflow: Some(task::NAME.into()),
             labels: vec![Label::new(task::AGENT, id)],
             limit: ROWS,
-            ..ListRuns::default()
+            ..seen_by(caller)
         };
-        let (mut items, mut last) = (Vec::new(), 0);
+        let mut page = Filling::new(&list, limit);
         let open = self.sessions_of(&caller.tenant, id).await?.open;
         loop {
             let rows = self.engine().store().list(ListRuns { before, ..base.clone() }).await?;
@@ -82,14 +79,12 @@ impl App {
             for row in rows {
                 before = Some(row.run);
                 let Some(tasks) = self.tasks_with(&base, &row).await? else { continue };
-                if items.len() == limit {
-                    return Ok(Page { items, next_cursor: Some(cursor::write(&list, (last, 0))) });
+                if !page.take(row.run, view(&row, &tasks, &open)) {
+                    return Ok(page.full());
                 }
-                last = row.run.0;
-                items.push(view(&row, &tasks, &open));
             }
             if is_end {
-                return Ok(Page { items, next_cursor: None });
+                return Ok(page.last());
             }
         }
     }

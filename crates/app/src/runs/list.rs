@@ -32,6 +32,47 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
+/// A page that is filled row by row, where rows that do not fit are passed over.
+pub(crate) struct Filling<'a, T> {
+    list: &'a str,
+    limit: usize,
+    items: Vec<T>,
+    last: RunNo,
+}
+
+impl<'a, T> Filling<'a, T> {
+    /// An empty page of a list.
+    pub fn new(list: &'a str, limit: u32) -> Self {
+        Self { list, limit: limit.clamp(1, 200) as usize, items: Vec::new(), last: RunNo(0) }
+    }
+
+    /// Takes what a run's row shows; false where the page is full already.
+    pub fn take(&mut self, run: RunNo, item: T) -> bool {
+        let has_room = self.items.len() < self.limit;
+        if has_room {
+            self.last = run;
+            self.items.push(item);
+        }
+        has_room
+    }
+
+    /// The page, behind which another one follows.
+    pub fn full(self) -> Page<T> {
+        Page { next_cursor: Some(cursor::write(self.list, (self.last.0, 0))), items: self.items }
+    }
+
+    /// The last page.
+    pub fn last(self) -> Page<T> {
+        Page { items: self.items, next_cursor: None }
+    }
+}
+
+/// Runs that a caller may list: its own, for an admin the tenant's.
+pub(crate) fn seen_by(caller: &Caller) -> store::ListRuns {
+    let user = (!caller.roles.hold(Role::Admin)).then(|| caller.user.to_string());
+    store::ListRuns { tenant: Some(caller.tenant.to_string()), user, ..store::ListRuns::default() }
+}
+
 /// The status of that name.
 #[must_use]
 pub fn read_status(word: &str) -> Option<Status> {
@@ -46,17 +87,13 @@ impl App {
     pub async fn list_runs(&self, caller: &Caller, query: ListRuns) -> Result<Page<Run>, Failure> {
         let before = query.cursor.as_deref().map(|text| cursor::read(LIST, text)).transpose()?.map(|(no, _)| RunNo(no));
         let limit = query.limit.clamp(1, 200);
-        let only = (!caller.roles.hold(Role::Admin)).then(|| caller.user.to_string());
         let query = store::ListRuns {
-            tenant: Some(caller.tenant.to_string()),
-            user: only,
             status: query.status,
             workflow: query.workflow,
-            asking: false,
-            labels: Vec::new(),
             before,
             // One more, to know whether another page follows.
             limit: limit + 1,
+            ..seen_by(caller)
         };
         let mut rows = self.engine().store().list(query).await?;
         let has_more = rows.len() > limit as usize;

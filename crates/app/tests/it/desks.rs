@@ -9,6 +9,7 @@ use tutti_agents::discovery::Books;
 use tutti_agents::model::ProviderRef;
 use tutti_agents::registry::{Installed, install};
 use tutti_agents::team::Asking;
+use tutti_app::events::Following;
 use tutti_app::jobs::{JobView, Seen};
 use tutti_app::registry::Orchestrator;
 use tutti_app::{App, Caller, Options, metrics};
@@ -87,16 +88,10 @@ async fn two_desks_give_every_task_one_place_and_no_agent_too_many() {
     };
     tokio::time::timeout(LONG, all).await.expect("the tasks are done in time");
     for (n, id) in tasks.iter().enumerate() {
-        let ended = async {
-            loop {
-                let task = apps[n % 2].agent_task(&caller, id).await.unwrap();
-                if task.status == "completed" {
-                    return task;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let task = tokio::time::timeout(LONG, ended).await.expect("a task ends");
-        assert_eq!((task.result, task.attempts), (Some(json!(n)), 1), "each is done once");
+        let Following::Events(mut events) = apps[n % 2].follow(&caller, id, 0).await.unwrap() else { unreachable!() };
+        let ended = async { while events.next().await.unwrap().is_some() {} };
+        tokio::time::timeout(LONG, ended).await.expect("a task ends");
+        let task = apps[n % 2].agent_task(&caller, id).await.unwrap();
+        assert_eq!((task.status, task.result, task.attempts), ("completed", Some(json!(n)), 1), "each is done once");
     }
 }

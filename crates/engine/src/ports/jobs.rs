@@ -86,6 +86,8 @@ pub trait JobBroker: Send + Sync {
     fn reply_to(&self) -> &str;
     /// How it is doing.
     fn condition(&self) -> Condition;
+    /// What it is, for people.
+    fn name(&self) -> String;
     /// Takes nothing more, and lets go what is not settled.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -38,6 +38,24 @@ pub struct Birth {
     pub terms: Terms,
 }
 
+impl Birth {
+    /// A root run of a local caller's, in no session.
+    #[must_use]
+    pub fn new(id: RunId, workflow: &str) -> Self {
+        Self {
+            id,
+            workflow: workflow.into(),
+            version: 1,
+            owner: Owner::local(),
+            priority: 5,
+            parent: None,
+            session: None,
+            once: None,
+            terms: Terms::default(),
+        }
+    }
+}
+
 /// What must hold for a row to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fence {

@@ -1,8 +1,12 @@
 //! The ports in memory keep what the ports promise.
 
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, ready};
 use std::sync::Arc;
 use std::time::Duration;
-use tutti_engine::conformance::{queue, records, store};
+use tutti_engine::conformance::{Case, jobs, queue, records, store};
+use tutti_engine::driver::SystemClock;
+use tutti_engine::memory::jobs::{MemoryJobs, MemoryWorkers};
 use tutti_engine::memory::queue::MemoryQueue;
 use tutti_engine::memory::records::MemoryRecords;
 use tutti_engine::memory::store::MemoryStore;
@@ -19,10 +23,44 @@ async fn records_in_memory_keep_the_contract() {
 
 #[tokio::test]
 async fn the_queue_in_memory_keeps_the_contract() {
-    for case in queue::cases() {
+    all(queue::cases(), || {
         let one = MemoryQueue::new();
-        let ran =
-            tokio::time::timeout(Duration::from_secs(30), case.run([Arc::new(one.another()), Arc::new(one)])).await;
+        [Arc::new(one.another()), Arc::new(one)]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn jobs_in_memory_keep_the_contract() {
+    all(jobs::cases(), || {
+        let one = MemoryJobs::new(Arc::new(SystemClock::default()));
+        let workers = Arc::new(Workers(one.workers()));
+        jobs::Trial { ends: [Arc::new(one.another()), Arc::new(one)], workers }
+    })
+    .await;
+}
+
+async fn all<T>(cases: &[Case<T>], on: impl Fn() -> T) {
+    for case in cases {
+        let ran = tokio::time::timeout(Duration::from_secs(30), case.run(on())).await;
         assert_eq!(ran.unwrap_or_else(|_| Err(format!("{}: did not end", case.name))), Ok(()));
+    }
+}
+
+struct Workers(MemoryWorkers);
+
+impl jobs::Workers for Workers {
+    fn take<'a>(&'a self, agent_id: &'a str) -> BoxFuture<'a, Bytes> {
+        Box::pin(self.0.take(agent_id))
+    }
+    fn waiting<'a>(&'a self, agent_id: &'a str) -> BoxFuture<'a, usize> {
+        Box::pin(ready(self.0.waiting(agent_id)))
+    }
+    fn reply<'a>(&'a self, _: &'a str, body: &'static [u8]) -> BoxFuture<'a, ()> {
+        self.0.reply(body.into());
+        Box::pin(ready(()))
+    }
+    fn aside(&self) -> BoxFuture<'_, Bytes> {
+        Box::pin(self.0.aside())
     }
 }

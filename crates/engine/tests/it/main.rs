@@ -6,5 +6,6 @@ mod budget;
 mod conformance;
 mod core;
 mod driver;
+mod lease;
 mod sessions;
 mod simulation;

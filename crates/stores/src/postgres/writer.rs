@@ -7,17 +7,15 @@ use crate::postgres::db::{Db, Place, detail, error, is_lost};
 use crate::postgres::exact::{self, Writing};
 use crate::postgres::words::Words;
 use crate::postgres::worker::Lease;
-use std::sync::mpsc::{Receiver, SendError, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use crate::writer::Writer;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 use tokio_postgres::Error;
 use tutti_engine::ports::store::{Done, Receipt, Refusal, StoreError, Transition};
 
 /// Most transitions in one commit: bounds how long the first of them waits for the last.
 const TRANSITIONS_MAX: usize = 2_048;
-/// Most jobs that wait; beyond them, submitting waits for the database.
-const JOBS_MAX: usize = 1_024;
 /// How long a group is held while the database cannot be reached: a restart should cost time only.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Tries of a group that met another process's locks.
@@ -30,8 +28,9 @@ pub(super) enum Job {
     Close,
 }
 
-impl Job {
-    /// Nothing is written, and whoever submitted it hears so.
+impl crate::writer::Job for Job {
+    const CLOSE: Self = Self::Close;
+
     fn refuse(self, why: &StoreError) {
         if let Self::Write(batch, done) = self {
             done(vec![Receipt::Failed(why.clone()); batch.len()]);
@@ -39,52 +38,16 @@ impl Job {
     }
 }
 
-/// What is said once the store is closed.
-pub(super) fn closed() -> StoreError {
-    StoreError::Unavailable("the store is closed".into())
-}
-
-pub(super) struct Writer {
-    jobs: SyncSender<Job>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Writer {
-    pub fn start(place: Place, lease: Arc<Lease>) -> std::io::Result<Self> {
-        let (jobs, rx) = sync_channel(JOBS_MAX);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("postgres-writer".into()).spawn(move || {
-            let mut committer = Committer { place, lease, db: None, words: Words::default(), is_failing: false };
-            committer.run(&runtime, &rx);
-        })?;
-        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
-    }
-
-    /// Waits while the queue is full.
-    pub fn send(&self, job: Job) {
-        if let Err(SendError(job)) = self.jobs.send(job) {
-            job.refuse(&closed());
-        }
-    }
-
-    pub fn close(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return };
-        // The last handle may be dropped by a `done`, which the writer calls: it cannot wait for itself.
-        if thread.thread().id() == std::thread::current().id() {
-            return;
-        }
-        self.send(Job::Close);
-        if thread.join().is_err() {
-            tracing::error!("the store's writer ended in a panic");
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.close();
-    }
+/// Starts the writer.
+///
+/// # Errors
+/// The machine gives no thread.
+pub(super) fn start(place: Place, lease: Arc<Lease>) -> std::io::Result<Writer<Job>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Writer::start("postgres-writer", move |jobs| {
+        let mut committer = Committer { place, lease, db: None, words: Words::default(), is_failing: false };
+        committer.run(&runtime, jobs);
+    })
 }
 
 /// The thread's own.
@@ -126,9 +89,6 @@ impl Committer {
             if is_closing {
                 break;
             }
-        }
-        for job in jobs.try_iter() {
-            job.refuse(&closed());
         }
         runtime.block_on(self.leave());
     }

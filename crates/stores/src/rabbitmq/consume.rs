@@ -2,16 +2,17 @@
 
 use crate::link::Backoff;
 use crate::rabbitmq::Shared;
-use crate::rabbitmq::broker::{Broker, speaks, word};
+use crate::rabbitmq::broker::{Broker, word};
+use crate::rabbitmq::keep::{Link, Part, until};
 use crate::rabbitmq::offers::{Held, Word};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use lapin::Acker;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{Acker, Consumer};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,8 +22,6 @@ use tokio::time::Instant;
 use tutti_engine::ports::queue::Settled;
 use tutti_engine::run::RunNo;
 
-/// As it is called in the link's condition.
-pub(super) const PART: &str = "consume";
 /// A message that was given back before and is given back again waits so long. Else one that nobody can take would be handed to and
 /// fro without a pause.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -31,37 +30,34 @@ const AGAIN: Duration = Duration::from_millis(100);
 const SHRINK: Duration = Duration::from_secs(1);
 
 /// Consumes while there is room, for as long as the queue is open.
-pub(super) async fn run(shared: Arc<Shared>, mut words: UnboundedReceiver<Word>) {
-    let mut backoff = Backoff::new();
-    let (mut may_be_mute, mut consumers) = (false, 0);
-    loop {
-        let attempt = async {
-            if may_be_mute {
-                speaks(&shared.options).await?;
-            }
-            Broker::connect(&shared.options, &shared.names, "consumer").await
-        };
-        let ended = match attempt.await {
-            Ok(broker) => {
-                may_be_mute = false;
-                shared.health.set(PART, Ok(()));
-                let mut session = Session::new(&shared, broker, consumers);
-                let ended = session.run(&mut words, &mut backoff).await;
-                consumers = session.number;
-                ended
-            }
-            Err(reason) => {
-                may_be_mute = true;
-                Err(reason)
-            }
-        };
-        shared.offers.forget();
-        let Err(reason) = ended else { return };
-        shared.health.set(PART, Err(reason));
-        tokio::select! {
-            () = shared.closed() => return,
-            () = tokio::time::sleep(backoff.pause()) => {}
-        }
+pub(super) struct Consumer {
+    shared: Arc<Shared>,
+    words: UnboundedReceiver<Word>,
+    /// Consumers that this process has had at the broker.
+    consumers: u64,
+}
+
+impl Consumer {
+    pub fn new(shared: Arc<Shared>, words: UnboundedReceiver<Word>) -> Self {
+        Self { shared, words, consumers: 0 }
+    }
+}
+
+impl Part for Consumer {
+    const NAME: &'static str = "consume";
+    const PURPOSE: &'static str = "consumer";
+
+    fn link(&self) -> &Link {
+        &self.shared.link
+    }
+
+    async fn work(&mut self, broker: Broker, backoff: &mut Backoff) -> Result<(), String> {
+        self.shared.link.health.set(Self::NAME, Ok(()));
+        let mut session = Session::new(&self.shared, broker, self.consumers);
+        let ended = session.run(&mut self.words, backoff).await;
+        self.consumers = session.number;
+        self.shared.offers.forget();
+        ended
     }
 }
 
@@ -69,7 +65,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut words: UnboundedReceiver<Word>)
 struct Session<'a> {
     shared: &'a Shared,
     broker: Broker,
-    consumer: Option<Consumer>,
+    consumer: Option<lapin::Consumer>,
     /// Which one it is, among all of this process.
     number: u64,
     prefetch: usize,
@@ -125,9 +121,9 @@ impl<'a> Session<'a> {
                     self.accept(*delivery).await?;
                 }
                 Turn::Cancelled => {
-                    tracing::warn!("{} was deleted; it is made again", self.shared.names.runs);
+                    tracing::warn!("{} was deleted; it is made again", self.shared.link.names.runs);
                     self.consumer = None;
-                    self.broker.declare(&self.shared.names).await?;
+                    self.broker.declare(&self.shared.link.names).await?;
                 }
                 Turn::Look => {}
                 Turn::Closed => {
@@ -142,7 +138,7 @@ impl<'a> Session<'a> {
         let due = [self.shrink_at, self.later.front().map(|(at, _)| *at)].into_iter().flatten().min();
         let turn = tokio::select! {
             biased;
-            () = self.shared.closed() => Turn::Closed,
+            () = self.shared.link.closed() => Turn::Closed,
             Some(word) = words.recv() => Turn::Settled(word),
             () = self.shared.offers.turned() => Turn::Look,
             item = following(&mut self.consumer) => match item {
@@ -184,7 +180,7 @@ impl<'a> Session<'a> {
         }
         let channel = &self.broker.channel;
         word("setting the prefetch", channel.basic_qos(count, BasicQosOptions { global: false })).await?;
-        let queue = self.shared.names.runs.as_str();
+        let queue = self.shared.link.names.runs.as_str();
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
         // A queue that was deleted while nobody consumed ends the channel; then all begins anew, with declaring.
         let consumed = channel.basic_consume(queue.into(), "".into(), options, arguments);
@@ -210,7 +206,7 @@ impl<'a> Session<'a> {
     async fn accept(&self, delivery: Delivery) -> Result<(), String> {
         let text = std::str::from_utf8(&delivery.data).ok();
         let Some(run) = text.and_then(|text| text.parse().ok()).filter(|run| *run > 0) else {
-            let names = &self.shared.names;
+            let names = &self.shared.link.names;
             tracing::warn!("a message in {} names no run; it is kept in {} to be looked at", names.runs, names.dead);
             let options = BasicRejectOptions { requeue: false };
             return word("rejecting", delivery.acker.reject(options)).await.map(|_| ());
@@ -271,16 +267,9 @@ impl<'a> Session<'a> {
     }
 }
 
-async fn following(consumer: &mut Option<Consumer>) -> Option<lapin::Result<Delivery>> {
+async fn following(consumer: &mut Option<lapin::Consumer>) -> Option<lapin::Result<Delivery>> {
     match consumer {
         Some(consumer) => consumer.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

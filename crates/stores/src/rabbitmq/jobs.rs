@@ -3,31 +3,28 @@
 
 mod outbox;
 
-use crate::link::{Backoff, Health};
-use crate::rabbitmq::broker::{Broker, Names, WORD_MAX, speaks, text, word};
-use crate::rabbitmq::{CLOSE_MAX, RabbitOptions};
+use crate::link::Backoff;
+use crate::rabbitmq::RabbitOptions;
+use crate::rabbitmq::broker::{Broker, text, word};
+use crate::rabbitmq::confirm::{self, Message, persistent};
+use crate::rabbitmq::keep::{Link, Part, Tasks, keep, until};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, join_all, try_join_all};
+use futures_util::future::BoxFuture;
+use lapin::Acker;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions, BasicRejectOptions,
-};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Acker, BasicProperties, Channel};
 use outbox::Outbox;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tutti_engine::ports::jobs::{Fate, JobBroker, OpenJob, Reply};
 use tutti_engine::ports::queue::Condition;
 
-const PUBLISH: &str = "publish";
-const CONSUME: &str = "consume";
 /// Replies that are here and not settled.
 const PREFETCH: u16 = 64;
 /// A reply that could not be kept comes again after so long: the store is away.
@@ -36,30 +33,18 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// A reply of the broker's, and what became of it.
 type Word = (Acker, Fate);
 
-/// What handle and tasks share.
+/// What handle and parts share.
 struct Shared {
-    options: RabbitOptions,
-    names: Names,
+    link: Link,
     results: String,
-    health: Health,
     outbox: Outbox,
     came: UnboundedSender<Reply>,
     tell: UnboundedSender<Word>,
-    closing: watch::Sender<bool>,
 }
 
 impl Shared {
-    async fn closed(&self) {
-        // The sender is ours, so waiting cannot fail.
-        let _ = self.closing.subscribe().wait_for(|is_closing| *is_closing).await;
-    }
-
-    fn is_closing(&self) -> bool {
-        *self.closing.borrow()
-    }
-
     fn queue_of(&self, job: &OpenJob) -> String {
-        format!("{}.agent.{}", self.options.prefix, job.agent_id)
+        format!("{}.agent.{}", self.link.options.prefix, job.agent_id)
     }
 }
 
@@ -68,36 +53,38 @@ pub struct RabbitJobs {
     shared: Arc<Shared>,
     /// Bounded by [`PREFETCH`].
     replies: tokio::sync::Mutex<UnboundedReceiver<Reply>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Tasks,
 }
 
 impl RabbitJobs {
     /// Starts to connect; whether it worked is seen in [`JobBroker::condition`]. Needs a tokio runtime around it.
     #[must_use]
     pub fn start(options: RabbitOptions) -> Self {
-        let (names, results) = (Names::new(&options.prefix), format!("{}.results", options.prefix));
-        let what = format!("RabbitMQ ({}:{}, queue {results})", options.host, options.port);
+        let (results, parts) = (format!("{}.results", options.prefix), [Publisher::NAME, Consumer::NAME]);
         let (came, replies) = unbounded_channel();
         let (tell, words) = unbounded_channel();
         let shared = Arc::new(Shared {
-            health: Health::new(what, "workers may fetch jobs over HTTP meanwhile", &[PUBLISH, CONSUME]),
-            options,
-            names,
+            link: Link::new(options, &results, "workers may fetch jobs over HTTP meanwhile", &parts),
             results,
             outbox: Outbox::default(),
             came,
             tell,
-            closing: watch::Sender::new(false),
         });
-        let task = |work| tokio::spawn(keep(Arc::clone(&shared), work));
-        let tasks = vec![task(Work::Publish), task(Work::Consume(words))];
-        Self { shared, replies: tokio::sync::Mutex::new(replies), tasks: Mutex::new(tasks) }
+        let (publisher, consumer) = (Publisher(Arc::clone(&shared)), Consumer(Arc::clone(&shared), words));
+        let tasks = Tasks::new([tokio::spawn(keep(publisher)), tokio::spawn(keep(consumer))]);
+        Self { shared, replies: tokio::sync::Mutex::new(replies), tasks }
+    }
+
+    /// How it is doing, and word of each change.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Condition> {
+        self.shared.link.health.news()
     }
 }
 
 impl JobBroker for RabbitJobs {
     fn open(&self, job: OpenJob) {
-        if !self.shared.is_closing() {
+        if !self.shared.link.is_closing() {
             self.shared.outbox.put(job);
         }
     }
@@ -107,7 +94,7 @@ impl JobBroker for RabbitJobs {
             let mut replies = self.replies.lock().await;
             tokio::select! {
                 biased;
-                () = self.shared.closed() => None,
+                () = self.shared.link.closed() => None,
                 reply = replies.recv() => reply,
             }
         })
@@ -118,65 +105,56 @@ impl JobBroker for RabbitJobs {
     }
 
     fn condition(&self) -> Condition {
-        self.shared.health.condition()
+        self.shared.link.health.condition()
+    }
+
+    fn name(&self) -> String {
+        self.shared.link.health.what().to_owned()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.shared.closing.send_replace(true);
-            let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-            let stops: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
-            if tokio::time::timeout(CLOSE_MAX, join_all(tasks)).await.is_err() {
-                // What was not confirmed is offered again; what was not settled goes back with the connection.
-                stops.iter().for_each(tokio::task::AbortHandle::abort);
-            }
+            self.shared.link.close();
+            self.tasks.end().await;
         })
     }
 }
 
 impl Drop for RabbitJobs {
     fn drop(&mut self) {
-        self.shared.closing.send_replace(true);
+        self.shared.link.close();
     }
 }
 
-/// What a task does with its connection.
-enum Work {
-    Publish,
-    Consume(UnboundedReceiver<Word>),
+/// Publishes jobs.
+struct Publisher(Arc<Shared>);
+
+impl Part for Publisher {
+    const NAME: &'static str = "publish";
+    const PURPOSE: &'static str = "job publisher";
+
+    fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    async fn work(&mut self, broker: Broker, backoff: &mut Backoff) -> Result<(), String> {
+        publish(&self.0, broker, backoff).await
+    }
 }
 
-/// Does a task's work over one connection after another, until all is closed.
-async fn keep(shared: Arc<Shared>, mut work: Work) {
-    let (part, purpose) = match work {
-        Work::Publish => (PUBLISH, "job publisher"),
-        Work::Consume(_) => (CONSUME, "result consumer"),
-    };
-    let (mut backoff, mut may_be_mute) = (Backoff::new(), false);
-    loop {
-        let attempt = async {
-            if may_be_mute {
-                speaks(&shared.options).await?;
-            }
-            Broker::connect(&shared.options, &shared.names, purpose).await
-        };
-        let attempt = tokio::select! {
-            attempt = attempt => attempt,
-            // Nobody is there to take what is left.
-            () = shared.closed() => return,
-        };
-        may_be_mute = attempt.is_err();
-        let ended = match (attempt, &mut work) {
-            (Err(reason), _) => Err(reason),
-            (Ok(broker), Work::Publish) => publish(&shared, broker, &mut backoff).await,
-            (Ok(broker), Work::Consume(words)) => consume(&shared, broker, words, &mut backoff).await,
-        };
-        let Err(reason) = ended else { return };
-        shared.health.set(part, Err(reason));
-        tokio::select! {
-            () = shared.closed() => return,
-            () = tokio::time::sleep(backoff.pause()) => {}
-        }
+/// Brings replies, and settles them.
+struct Consumer(Arc<Shared>, UnboundedReceiver<Word>);
+
+impl Part for Consumer {
+    const NAME: &'static str = "consume";
+    const PURPOSE: &'static str = "result consumer";
+
+    fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    async fn work(&mut self, broker: Broker, backoff: &mut Backoff) -> Result<(), String> {
+        consume(&self.0, broker, &mut self.1, backoff).await
     }
 }
 
@@ -185,21 +163,16 @@ async fn keep(shared: Arc<Shared>, mut work: Work) {
 /// # Errors
 /// Why the connection is of no use any more.
 async fn publish(shared: &Shared, broker: Broker, backoff: &mut Backoff) -> Result<(), String> {
+    let link = &shared.link;
     broker.confirm().await?;
-    shared.health.set(PUBLISH, Ok(()));
+    link.health.set(Publisher::NAME, Ok(()));
     // Queues that are there as far as this connection knows.
     let (mut known, mut was_returned) = (BTreeSet::new(), false);
     loop {
         let batch = shared.outbox.take();
         if batch.is_empty() {
-            if shared.is_closing() {
-                broker.close().await;
+            if !confirm::wait(link, &broker, shared.outbox.came()).await? {
                 return Ok(());
-            }
-            tokio::select! {
-                () = shared.outbox.came() => {}
-                () = shared.closed() => {}
-                reason = broker.lost() => return Err(reason),
             }
             continue;
         }
@@ -258,56 +231,19 @@ fn agent_arguments() -> FieldTable {
     arguments
 }
 
-/// Publishes a batch and awaits its confirms; which of it found no queue. A broker that is short of memory is waited for.
+/// Publishes a batch and awaits its confirms; the ids of those that found no queue.
 async fn send(shared: &Shared, broker: &Broker, batch: &[OpenJob]) -> Result<Vec<String>, String> {
-    let sending = send_all(&broker.channel, shared, batch);
-    tokio::pin!(sending);
-    let mut was_blocked = false;
-    loop {
-        tokio::select! {
-            sent = &mut sending => {
-                if was_blocked && sent.is_ok() {
-                    shared.health.set(PUBLISH, Ok(()));
-                }
-                return sent;
-            }
-            () = tokio::time::sleep(WORD_MAX) => {
-                if !broker.is_blocked() {
-                    return Err(format!("no confirm within {} s", WORD_MAX.as_secs()));
-                }
-                was_blocked = true;
-                shared.health.set(PUBLISH, Err("it is short of memory or disk and takes no messages".into()));
-            }
-        }
-    }
-}
-
-async fn send_all(channel: &Channel, shared: &Shared, batch: &[OpenJob]) -> Result<Vec<String>, String> {
-    // What nobody would get must come back, or a deleted queue would swallow it in silence.
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let queues: Vec<String> = batch.iter().map(|job| shared.queue_of(job)).collect();
-    let sent = batch.iter().zip(&queues).map(|(job, queue)| {
-        let persistent = 2;
-        let properties = BasicProperties::default()
-            .with_delivery_mode(persistent)
-            .with_priority(job.priority.min(9))
-            .with_content_type("application/json".into())
+    let messages = batch.iter().zip(&queues).map(|(job, queue)| {
+        let properties = persistent("application/json", job.priority.min(9))
             .with_message_id(job.job_id.to_string().into())
             .with_reply_to(shared.results.as_str().into())
             .with_expiration(job.keep.as_millis().to_string().into());
-        channel.basic_publish("".into(), queue.as_str().into(), options, &job.body, properties)
+        Message { queue, body: &job.body, properties }
     });
-    let confirms = try_join_all(sent).await.map_err(|e| e.to_string())?;
-    let mut returned = Vec::new();
-    for confirm in try_join_all(confirms).await.map_err(|e| e.to_string())? {
-        if confirm.is_nack() {
-            return Err("it could not keep what was published".into());
-        }
-        if let Some(message) = confirm.take_message() {
-            returned.extend(message.delivery.properties.message_id().as_ref().map(ToString::to_string));
-        }
-    }
-    Ok(returned)
+    let returned = confirm::publish(broker, (&shared.link.health, Publisher::NAME), messages.collect()).await?;
+    let id = |delivery: Delivery| delivery.properties.message_id().as_ref().map(ToString::to_string);
+    Ok(returned.into_iter().filter_map(id).collect())
 }
 
 /// Brings replies until all is closed.
@@ -322,7 +258,7 @@ async fn consume(
 ) -> Result<(), String> {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), text("classic"));
-    arguments.insert("x-dead-letter-exchange".into(), text(&shared.names.dead));
+    arguments.insert("x-dead-letter-exchange".into(), text(&shared.link.names.dead));
     broker.declare_queue(&shared.results, arguments).await?;
     let channel = &broker.channel;
     word("setting the prefetch", channel.basic_qos(PREFETCH, BasicQosOptions { global: false })).await?;
@@ -333,14 +269,14 @@ async fn consume(
         FieldTable::default(),
     );
     let mut consumer = word("consuming", consumed).await?;
-    shared.health.set(CONSUME, Ok(()));
+    shared.link.health.set(Consumer::NAME, Ok(()));
     // Given back, but not before then.
     let mut later: VecDeque<(Instant, Acker)> = VecDeque::new();
     loop {
         let due = later.front().map(|(at, _)| *at);
         tokio::select! {
             biased;
-            () = shared.closed() => break,
+            () = shared.link.closed() => break,
             Some((acker, fate)) = words.recv() => match fate {
                 Fate::Back => later.push_back((Instant::now() + AGAIN, acker)),
                 _ => settle(acker, fate).await?,
@@ -386,11 +322,4 @@ async fn settle(acker: Acker, fate: Fate) -> Result<(), String> {
         }
     };
     word("settling a reply", settled).await.map(|_| ())
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

@@ -2,19 +2,16 @@
 
 use crate::link::Backoff;
 use crate::rabbitmq::Shared;
-use crate::rabbitmq::broker::{Broker, LOOK, Names, WORD_MAX, speaks};
-use futures_util::future::try_join_all;
-use lapin::options::BasicPublishOptions;
-use lapin::{BasicProperties, Channel};
+use crate::rabbitmq::broker::Broker;
+use crate::rabbitmq::confirm::{self, Message, persistent};
+use crate::rabbitmq::keep::{Link, Part};
+use lapin::message::Delivery;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::Notify;
 use tutti_engine::run::RunNo;
 
-/// As it is called in the link's condition.
-pub(super) const PART: &str = "publish";
 /// Offers that wait for the broker. Older ones are dropped: they are found by looking into the store.
 const WAITING_MAX: usize = 10_000;
 /// Offers that are published together.
@@ -71,32 +68,18 @@ impl Outbox {
 }
 
 /// Publishes what is offered, for as long as the queue is open.
-pub(super) async fn run(shared: Arc<Shared>) {
-    let mut backoff = Backoff::new();
-    let mut may_be_mute = false;
-    loop {
-        let attempt = async {
-            if may_be_mute {
-                speaks(&shared.options).await?;
-            }
-            Broker::connect(&shared.options, &shared.names, "publisher").await
-        };
-        let ended = match attempt.await {
-            Ok(broker) => {
-                may_be_mute = false;
-                session(&shared, broker, &mut backoff).await
-            }
-            Err(reason) => {
-                may_be_mute = true;
-                Err(reason)
-            }
-        };
-        let Err(reason) = ended else { return };
-        shared.health.set(PART, Err(reason));
-        tokio::select! {
-            () = shared.closed() => return,
-            () = tokio::time::sleep(backoff.pause()) => {}
-        }
+pub(super) struct Publisher(pub Arc<Shared>);
+
+impl Part for Publisher {
+    const NAME: &'static str = "publish";
+    const PURPOSE: &'static str = "publisher";
+
+    fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    async fn work(&mut self, broker: Broker, backoff: &mut Backoff) -> Result<(), String> {
+        session(&self.0, broker, backoff).await
     }
 }
 
@@ -105,24 +88,19 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// # Errors
 /// Why the connection is of no use any more.
 async fn session(shared: &Shared, broker: Broker, backoff: &mut Backoff) -> Result<(), String> {
+    let link = &shared.link;
     broker.confirm().await?;
-    shared.health.set(PART, Ok(()));
+    link.health.set(Publisher::NAME, Ok(()));
     let mut was_returned = false;
     loop {
         let batch = shared.outbox.take();
         if batch.is_empty() {
-            if shared.is_closing() {
-                broker.close().await;
+            if !confirm::wait(link, &broker, shared.outbox.came.notified()).await? {
                 return Ok(());
-            }
-            tokio::select! {
-                () = shared.outbox.came.notified() => {}
-                () = shared.closed() => {}
-                reason = broker.lost() => return Err(reason),
             }
             continue;
         }
-        match send(shared, &broker, &batch).await {
+        match send(link, &broker, &batch).await {
             Ok(returned) if returned.is_empty() => {
                 was_returned = false;
                 backoff.reset();
@@ -132,10 +110,10 @@ async fn session(shared: &Shared, broker: Broker, backoff: &mut Backoff) -> Resu
             Ok(returned) => {
                 shared.outbox.put_back(returned);
                 if was_returned {
-                    return Err(format!("{} does not stay", shared.names.runs));
+                    return Err(format!("{} does not stay", link.names.runs));
                 }
                 was_returned = true;
-                broker.declare(&shared.names).await?;
+                broker.declare(&link.names).await?;
             }
             Err(reason) => {
                 shared.outbox.put_back(batch);
@@ -145,56 +123,20 @@ async fn session(shared: &Shared, broker: Broker, backoff: &mut Backoff) -> Resu
     }
 }
 
-/// Publishes a batch and awaits its confirms; answers what found no queue. A broker that is short of memory is waited for: a new
-/// connection would not move it either.
-async fn send(shared: &Shared, broker: &Broker, batch: &[Offer]) -> Result<Vec<Offer>, String> {
-    let publishing = publish(&broker.channel, &shared.names, batch);
-    tokio::pin!(publishing);
-    let (mut was_blocked, mut waited) = (false, Duration::ZERO);
-    loop {
-        tokio::select! {
-            sent = &mut publishing => {
-                if was_blocked && sent.is_ok() {
-                    shared.health.set(PART, Ok(()));
-                }
-                return sent;
-            }
-            () = tokio::time::sleep(LOOK) => waited += LOOK,
-        }
-        if broker.is_blocked() {
-            (was_blocked, waited) = (true, Duration::ZERO);
-            shared.health.set(PART, Err("it is short of memory or disk and takes no messages".into()));
-        } else if waited >= WORD_MAX {
-            return Err(format!("no confirm within {} s", WORD_MAX.as_secs()));
-        }
-    }
-}
-
-async fn publish(channel: &Channel, names: &Names, batch: &[Offer]) -> Result<Vec<Offer>, String> {
-    // What nobody would get must come back, or a deleted queue would swallow it in silence.
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+/// Publishes a batch and awaits its confirms; answers what found no queue.
+async fn send(link: &Link, broker: &Broker, batch: &[Offer]) -> Result<Vec<Offer>, String> {
     let bodies: Vec<String> = batch.iter().map(|(run, _)| run.0.to_string()).collect();
-    let sent = batch.iter().zip(&bodies).map(|((_, priority), body)| {
-        let persistent = 2;
-        let properties = BasicProperties::default()
-            .with_delivery_mode(persistent)
-            .with_priority(*priority)
-            .with_content_type("text/plain".into());
-        channel.basic_publish("".into(), names.runs.as_str().into(), options, body.as_bytes(), properties)
+    let messages = batch.iter().zip(&bodies).map(|((_, priority), body)| Message {
+        queue: &link.names.runs,
+        body: body.as_bytes(),
+        properties: persistent("text/plain", *priority),
     });
-    let confirms = try_join_all(sent).await.map_err(|e| e.to_string())?;
-    let mut returned = Vec::new();
-    for confirm in try_join_all(confirms).await.map_err(|e| e.to_string())? {
-        if confirm.is_nack() {
-            return Err("it could not keep what was published".into());
-        }
-        if let Some(message) = confirm.take_message() {
-            // It stands in the message which it was: the library does not say which confirm it belongs to.
-            let which = bodies.iter().position(|body| body.as_bytes() == message.delivery.data);
-            returned.extend(which.and_then(|at| batch.get(at)).copied());
-        }
-    }
-    Ok(returned)
+    let returned = confirm::publish(broker, (&link.health, Publisher::NAME), messages.collect()).await?;
+    let which = |delivery: Delivery| {
+        let at = bodies.iter().position(|body| body.as_bytes() == delivery.data)?;
+        batch.get(at).copied()
+    };
+    Ok(returned.into_iter().filter_map(which).collect())
 }
 
 #[cfg(test)]

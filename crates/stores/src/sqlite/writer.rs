@@ -5,18 +5,15 @@ use crate::sqlite::open::{BUSY, Opened};
 use crate::sqlite::prune;
 use crate::sqlite::transaction::{Undone, durable};
 use crate::sqlite::write::{Interned, apply};
+use crate::writer::{Job as _, Writer};
 use rusqlite::Connection;
-use std::sync::mpsc::{Receiver, SendError, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use tokio::sync::oneshot;
 use tutti_engine::ports::store::{Done, Receipt, StoreError, Transition};
 use tutti_engine::run::RunNo;
 
 /// Most transitions in one commit: bounds how long the first of them waits for the last.
 const TRANSITIONS_MAX: usize = 4_096;
-/// Most jobs that wait; beyond them, submitting waits for the disk.
-const JOBS_MAX: usize = 1_024;
 
 /// What the writer can be asked to do.
 pub(super) enum Job {
@@ -26,8 +23,9 @@ pub(super) enum Job {
     Close,
 }
 
-impl Job {
-    /// Nothing is written, and whoever submitted it hears so.
+impl crate::writer::Job for Job {
+    const CLOSE: Self = Self::Close;
+
     fn refuse(self, why: &StoreError) {
         match self {
             Self::Write(batch, done) => done(vec![Receipt::Failed(why.clone()); batch.len()]),
@@ -42,74 +40,23 @@ impl Job {
     }
 }
 
-/// The way to the writer.
-#[derive(Clone)]
-pub(super) struct JobSender(SyncSender<Job>);
-
-impl JobSender {
-    /// Waits while the queue is full.
-    pub fn send(&self, job: Job) {
-        if let Err(SendError(job)) = self.0.send(job) {
-            job.refuse(&closed());
+/// Starts the writer.
+///
+/// # Errors
+/// The machine gives no thread.
+pub(super) fn start(opened: Opened) -> std::io::Result<Writer<Job>> {
+    let Opened { writer, log, lock, file: _ } = opened;
+    Writer::start("sqlite-writer", move |jobs| {
+        Committer {
+            db: writer,
+            log: Log::new(log, log::BYTES_MAX),
+            interned: Interned::default(),
+            verdict: None,
+            is_failing: false,
         }
-    }
-}
-
-/// What is said once the store is closed.
-pub(super) fn closed() -> StoreError {
-    StoreError::Unavailable("the store is closed".into())
-}
-
-pub(super) struct Writer {
-    jobs: JobSender,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
-}
-
-impl Writer {
-    pub fn start(opened: Opened) -> std::io::Result<Self> {
-        let (tx, rx) = sync_channel(JOBS_MAX);
-        let Opened { writer, log, lock, file: _ } = opened;
-        let thread = std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || {
-            Committer {
-                db: writer,
-                log: Log::new(log, log::BYTES_MAX),
-                interned: Interned::default(),
-                verdict: None,
-                is_failing: false,
-            }
-            .run(&rx);
-            drop(lock);
-        })?;
-        Ok(Self { jobs: JobSender(tx), thread: Arc::new(Mutex::new(Some(thread))) })
-    }
-
-    pub fn send(&self, job: Job) {
-        self.jobs.send(job);
-    }
-
-    pub fn sender(&self) -> JobSender {
-        self.jobs.clone()
-    }
-
-    pub fn close(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return };
-        // The last handle may be dropped by a `done`, which the writer calls: it cannot wait for itself, and need not, since it
-        // ends when the last sender is gone.
-        if thread.thread().id() == std::thread::current().id() {
-            return;
-        }
-        self.send(Job::Close);
-        if thread.join().is_err() {
-            tracing::error!("the store's writer ended in a panic");
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.close();
-    }
+        .run(jobs);
+        drop(lock);
+    })
 }
 
 /// The thread's own.
@@ -140,9 +87,6 @@ impl Committer {
                     let _ = tell.send(self.probe().map_err(|undone| self.fail(&undone)));
                 }
             }
-        }
-        for job in jobs.try_iter() {
-            job.refuse(&closed());
         }
         if let Err(e) = log::fold(&self.db) {
             tracing::warn!("the write-ahead log was not folded back at the end: {e}");

@@ -1,11 +1,10 @@
 //! PostgreSQL's notifications: the suite of buses on a real server, which restarts, and cuts off who listens.
 
-use crate::until;
+use crate::{down, failed, up};
 use std::sync::Arc;
 use std::time::Duration;
 use tutti_engine::conformance::bus;
 use tutti_engine::ports::bus::{Bus, Call};
-use tutti_engine::ports::queue::Condition;
 use tutti_engine::run::RunNo;
 use tutti_stores::hub::Hub;
 use tutti_stores::postgres::{PostgresOptions, notify};
@@ -15,14 +14,6 @@ use tutti_tests::in_time;
 
 fn open(server: &Postgres, schema: &str) -> Hub {
     notify::bus(&PostgresOptions { dsn: server.dsn(), schema: schema.into(), ..PostgresOptions::default() }).unwrap()
-}
-
-async fn up(bus: &Hub) {
-    until("PostgreSQL to be there", || bus.condition() == Condition::Up).await;
-}
-
-async fn down(bus: &Hub) {
-    until("PostgreSQL to be away", || bus.condition() != Condition::Up).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,7 +36,7 @@ async fn schemas_are_apart() {
     let [a, b] = schemas.clone().map(|schema| open(&server, &schema));
     let third = open(&server, &schemas[1]);
     for bus in [&a, &b, &third] {
-        up(bus).await;
+        up(bus.news()).await;
     }
     a.call(Call::Mail(RunNo(1)));
     a.close().await;
@@ -57,22 +48,22 @@ async fn schemas_are_apart() {
 async fn a_restart_under_listen_is_survived_and_told() {
     let Some(server) = Postgres::start().await else { return skip("PostgreSQL") };
     let (a, b) = (open(&server, "cut"), open(&server, "cut"));
-    up(&a).await;
-    up(&b).await;
+    up(a.news()).await;
+    up(b.news()).await;
     let mut listener = b.listen(RunNo(1));
     a.wake(RunNo(1), 1);
     in_time("a wake", listener.grown(0)).await;
     server.cut().await;
-    down(&a).await;
-    down(&b).await;
+    down(a.news()).await;
+    down(b.news()).await;
     // Here everything goes on; what others would hear is lost.
     let mut local = a.listen(RunNo(1));
     a.wake(RunNo(1), 2);
     in_time("a wake", local.grown(1)).await;
     a.call(Call::Mail(RunNo(7)));
     server.up().await;
-    up(&a).await;
-    up(&b).await;
+    up(a.news()).await;
+    up(b.news()).await;
     for bus in [&a, &b] {
         let mut heard = Vec::new();
         while !heard.contains(&Call::Look) {
@@ -87,12 +78,12 @@ async fn a_restart_under_listen_is_survived_and_told() {
 async fn one_that_is_cut_off_alone_looks_when_it_is_back() {
     let Some(server) = Postgres::start().await else { return skip("PostgreSQL") };
     let bus = open(&server, "alone");
-    up(&bus).await;
+    up(bus.news()).await;
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE '% notify'";
     assert_eq!(server.psql(cut).await, "1");
     let heard = in_time("a call to look", bus.calls()).await;
     assert_eq!(heard, [Call::Look]);
-    up(&bus).await;
+    up(bus.news()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,13 +91,9 @@ async fn a_server_that_comes_later_is_found() {
     let Some(server) = Postgres::start().await else { return skip("PostgreSQL") };
     server.cut().await;
     let bus = open(&server, "late");
-    until(
-        "the failure to be known",
-        || matches!(bus.condition(), Condition::Down(why) if !why.contains("not connected yet")),
-    )
-    .await;
+    failed(bus.news()).await;
     server.up().await;
-    up(&bus).await;
+    up(bus.news()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,8 +101,8 @@ async fn nothing_is_said_within_a_transaction() {
     let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
     let schema = server.schema();
     let (a, b) = (open(&server, &schema), open(&server, &schema));
-    up(&a).await;
-    up(&b).await;
+    up(a.news()).await;
+    up(b.news()).await;
     for run in 1..=20 {
         a.call(Call::Mail(RunNo(run)));
         in_time("a call", b.calls()).await;

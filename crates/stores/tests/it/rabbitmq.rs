@@ -1,6 +1,8 @@
 //! RabbitMQ: the queue's suite on a real node, and what brokers do to those who trust them.
 
-use crate::until;
+mod jobs;
+
+use crate::{down, failed, until, up};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +16,6 @@ use tutti_tests::in_time;
 
 fn open(server: &RabbitMq, prefix: &str) -> RabbitQueue {
     RabbitQueue::start(RabbitOptions { port: server.port(), prefix: prefix.into(), ..RabbitOptions::default() })
-}
-
-async fn up(queue: &impl Queue) {
-    until("RabbitMQ to be there", || queue.condition() == Condition::Up).await;
-}
-
-async fn down(queue: &impl Queue) {
-    until("RabbitMQ to be away", || queue.condition() != Condition::Up).await;
 }
 
 /// The next `count` offers, settled.
@@ -55,7 +49,7 @@ async fn a_message_that_names_no_run_is_kept_aside() {
     let Some(server) = RabbitMq::shared().await else { return skip("RabbitMQ") };
     let prefix = server.prefix();
     let queue = open(&server, &prefix);
-    up(&queue).await;
+    up(queue.news()).await;
     let mut hand = server.amqp().await;
     let runs = format!("{prefix}.runs");
     for body in [&b"what"[..], b"", b"-1", b"0", b"1.5", b"99999999999999999999", b"\xff"] {
@@ -76,8 +70,8 @@ async fn a_message_that_names_no_run_is_kept_aside() {
 async fn offers_outlive_a_broker_that_is_killed_and_wait_for_one_that_is_away() {
     let Some(server) = RabbitMq::start().await else { return skip("RabbitMQ") };
     let (a, b) = (open(&server, "cut"), open(&server, "cut"));
-    up(&a).await;
-    up(&b).await;
+    up(a.news()).await;
+    up(b.news()).await;
     let mut hand = server.amqp().await;
     (1..=5).for_each(|run| a.offer(RunNo(run), 4));
     b.room(3);
@@ -86,20 +80,19 @@ async fn offers_outlive_a_broker_that_is_killed_and_wait_for_one_that_is_away() 
     b.room(0);
     in_time("the offers", async { while hand.count("cut.runs").await.unwrap() < 4 {} }).await;
     server.cut();
-    down(&a).await;
-    down(&b).await;
+    down(a.news()).await;
+    down(b.news()).await;
     // Waits for its return, as one does that came when it was away.
     a.offer(RunNo(6), 4);
     let late = open(&server, "late");
     late.room(5);
     (1..=3).for_each(|run| late.offer(RunNo(run), 4));
-    let is_known = |why: &str| !why.contains("not connected yet");
-    until("the failure to be known", || matches!(late.condition(), Condition::Down(why) if is_known(&why))).await;
+    failed(late.news()).await;
     server.up().await;
     assert_eq!(done(&late, 3).await, [1, 2, 3]);
-    up(&late).await;
-    up(&a).await;
-    up(&b).await;
+    up(late.news()).await;
+    up(a.news()).await;
+    up(b.news()).await;
     // The broker does not know that it was settled: it comes again, and the store says that it is over. So does what was on its disk
     // and not confirmed yet.
     held.into_iter().for_each(Offered::done);
@@ -116,7 +109,7 @@ async fn a_queue_that_is_deleted_under_us_is_made_again() {
     let Some(server) = RabbitMq::shared().await else { return skip("RabbitMQ") };
     let prefix = server.prefix();
     let (a, b) = (open(&server, &prefix), open(&server, &prefix));
-    up(&a).await;
+    up(a.news()).await;
     // While somebody consumes.
     b.room(2);
     a.offer(RunNo(1), 4);
@@ -149,8 +142,7 @@ async fn a_refusal_is_told_and_not_fatal() {
     let queue = RabbitQueue::start(options);
     queue.room(1);
     queue.offer(RunNo(1), 0);
-    until("the refusal", || matches!(queue.condition(), Condition::Down(why) if why.contains("ACCESS_REFUSED") || why.contains("REFUSED")))
-        .await;
+    until("the refusal", queue.news(), |is| matches!(is, Condition::Down(why) if why.contains("REFUSED"))).await;
     assert!(!format!("{:?}", RabbitOptions { password: "wrong".into(), ..RabbitOptions::default() }).contains("wrong"));
     in_time("the end", queue.close()).await;
 }
@@ -172,19 +164,19 @@ async fn many_offers_pass() {
 async fn a_broker_that_takes_nothing_still_gives() {
     let Some(server) = RabbitMq::start().await else { return skip("RabbitMQ") };
     let (a, b) = (open(&server, "full"), open(&server, "full"));
-    up(&a).await;
+    up(a.news()).await;
     (1..=5).for_each(|run| a.offer(RunNo(run), 4));
     let mut hand = server.amqp().await;
     in_time("the offers", async { while hand.count("full.runs").await.unwrap() < 5 {} }).await;
     server.cut();
-    down(&a).await;
-    down(&b).await;
+    down(a.news()).await;
+    down(b.news()).await;
     server.up_short_of_disk().await;
-    up(&a).await;
-    up(&b).await;
+    up(a.news()).await;
+    up(b.news()).await;
     a.offer(RunNo(6), 4);
-    until("the want to be known", || matches!(a.condition(), Condition::Down(why) if why.contains("memory or disk")))
-        .await;
+    let is_short = |is: &Condition| matches!(is, Condition::Down(why) if why.contains("memory or disk"));
+    until("the want to be known", a.news(), is_short).await;
     b.room(3);
     assert_eq!(done(&b, 5).await, [1, 2, 3, 4, 5]);
     assert_eq!(b.condition(), Condition::Up);
@@ -192,5 +184,5 @@ async fn a_broker_that_takes_nothing_still_gives() {
     server.up().await;
     // What it had not written when it was killed, it forgot: some come again, and the store says that they are over.
     while done(&b, 1).await != [6] {}
-    up(&a).await;
+    up(a.news()).await;
 }

@@ -1,6 +1,6 @@
 //! Redis: the suites of bus and cache on a real server, and what it costs when it goes away.
 
-use crate::until;
+use crate::{down, failed, up};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,14 +19,6 @@ const LONG: Duration = Duration::from_secs(600);
 
 fn open(server: &Server, prefix: &str) -> Redis {
     Redis::start(&RedisOptions { url: server.url(), prefix: prefix.into() }).unwrap()
-}
-
-async fn up(condition: impl Fn() -> Condition) {
-    until("Redis to be there", || condition() == Condition::Up).await;
-}
-
-async fn down(condition: impl Fn() -> Condition) {
-    until("Redis to be away", || condition() != Condition::Up).await;
 }
 
 /// What is heard up to a call that is the last.
@@ -59,7 +51,7 @@ async fn redis_as_a_cache_keeps_the_contract() {
         let prefix = server.prefix();
         let pair = [open(&server, &prefix), open(&server, &prefix)];
         for redis in &pair {
-            up(|| redis.condition()).await;
+            up(redis.news()).await;
         }
         let pair: cache::Pair = pair.map(|redis| Arc::new(redis.cache()) as Arc<dyn Cache>);
         let ran = tokio::time::timeout(Duration::from_secs(30), case.run(pair)).await;
@@ -72,8 +64,8 @@ async fn redis_as_a_cache_keeps_the_contract() {
 async fn prefixes_are_apart() {
     let Some(server) = Server::shared().await else { return skip("Redis") };
     let (a, b) = (open(&server, "left*"), open(&server, "left*right"));
-    up(|| a.condition()).await;
-    up(|| b.condition()).await;
+    up(a.news()).await;
+    up(b.news()).await;
     let (here, there) = (a.cache(), b.cache());
     here.put("k", Bytes::from_static(b"1"), LONG).await;
     there.put("k", Bytes::from_static(b"2"), LONG).await;
@@ -81,14 +73,14 @@ async fn prefixes_are_apart() {
     assert_eq!(here.clear("").await, Some(1));
     assert_eq!(there.get("k").await.unwrap(), "2");
     let (here, there) = (a.bus(), b.bus());
-    up(|| here.condition()).await;
-    up(|| there.condition()).await;
+    up(here.news()).await;
+    up(there.news()).await;
     here.call(Call::Mail(RunNo(1)));
     here.close().await;
     there.call(Call::Mail(RunNo(2)));
     there.close().await;
     let third = open(&server, "left*right").bus();
-    up(|| third.condition()).await;
+    up(third.news()).await;
     third.call(Call::Mail(RunNo(3)));
     assert_eq!(in_time("a call", there.calls()).await, [Call::Mail(RunNo(3))]);
 }
@@ -98,16 +90,16 @@ async fn a_redis_that_is_killed_is_a_miss_and_comes_back() {
     let Some(server) = Server::start().await else { return skip("Redis") };
     let (a, b) = (open(&server, "cut"), open(&server, "cut"));
     let (bus, other, cache) = (a.bus(), b.bus(), a.cache());
-    up(|| a.condition()).await;
-    up(|| b.condition()).await;
+    up(a.news()).await;
+    up(b.news()).await;
     cache.put("k", Bytes::from_static(b"v"), LONG).await;
     assert_eq!(cache.add("n", 5, LONG).await, Some(5));
     let mut listener = other.listen(RunNo(1));
     bus.wake(RunNo(1), 1);
     in_time("a wake", listener.grown(0)).await;
     server.cut();
-    down(|| a.condition()).await;
-    down(|| b.condition()).await;
+    down(a.news()).await;
+    down(b.news()).await;
     let before = Instant::now();
     for _ in 0..100 {
         assert_eq!((cache.get("k").await, cache.add("n", 1, LONG).await), (None, None));
@@ -121,8 +113,8 @@ async fn a_redis_that_is_killed_is_a_miss_and_comes_back() {
     in_time("a wake", local.grown(1)).await;
     bus.call(Call::Mail(RunNo(7)));
     server.up().await;
-    up(|| a.condition()).await;
-    up(|| b.condition()).await;
+    up(a.news()).await;
+    up(b.news()).await;
     // Each may have missed something, and is told so.
     heard(&bus, Call::Look).await;
     heard(&other, Call::Look).await;
@@ -139,14 +131,10 @@ async fn a_redis_that_comes_later_is_found() {
     server.cut();
     let redis = open(&server, "late");
     let (bus, cache) = (redis.bus(), redis.cache());
-    until(
-        "the failure to be known",
-        || matches!(redis.condition(), Condition::Down(why) if !why.contains("not connected yet")),
-    )
-    .await;
+    failed(redis.news()).await;
     assert_eq!(cache.get("k").await, None);
     server.up().await;
-    up(|| bus.condition()).await;
+    up(bus.news()).await;
     cache.put("k", Bytes::from_static(b"v"), LONG).await;
     assert_eq!(cache.get("k").await.unwrap(), "v");
 }
@@ -156,7 +144,7 @@ async fn a_redis_that_stands_still_costs_little() {
     let Some(server) = Server::start().await else { return skip("Redis") };
     let redis = open(&server, "frozen");
     let cache = redis.cache();
-    up(|| redis.condition()).await;
+    up(redis.news()).await;
     cache.put("k", Bytes::from_static(b"v"), LONG).await;
     server.freeze();
     let before = Instant::now();
@@ -166,7 +154,7 @@ async fn a_redis_that_stands_still_costs_little() {
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
     assert_ne!(redis.condition(), Condition::Up);
     server.go_on();
-    up(|| redis.condition()).await;
+    up(redis.news()).await;
     assert_eq!(cache.get("k").await.unwrap(), "v");
 }
 
@@ -175,7 +163,7 @@ async fn a_redis_that_is_emptied_is_a_miss() {
     let Some(server) = Server::start().await else { return skip("Redis") };
     let redis = open(&server, "flushed");
     let cache = redis.cache();
-    up(|| redis.condition()).await;
+    up(redis.news()).await;
     cache.put("k", Bytes::from_static(b"v"), LONG).await;
     cache.add("n", 5, LONG).await;
     assert_eq!(server.say("FLUSHALL").await, "+OK");
@@ -187,11 +175,11 @@ async fn a_redis_that_is_emptied_is_a_miss() {
 async fn settings_that_throw_things_out_are_told() {
     let Some(server) = Server::start().await else { return skip("Redis") };
     let quiet = open(&server, "advice");
-    up(|| quiet.condition()).await;
+    up(quiet.news()).await;
     assert_eq!(quiet.advice(), None);
     assert_eq!(server.say("CONFIG SET maxmemory-policy allkeys-lru").await, "+OK");
     let told = open(&server, "advice");
-    up(|| told.condition()).await;
+    up(told.news()).await;
     assert!(told.advice().unwrap().contains("allkeys-lru"));
 }
 
@@ -200,7 +188,7 @@ async fn one_that_refuses_to_write_is_a_miss() {
     let Some(server) = Server::start().await else { return skip("Redis") };
     let redis = open(&server, "full");
     let cache = redis.cache();
-    up(|| redis.condition()).await;
+    up(redis.news()).await;
     cache.put("k", Bytes::from_static(b"v"), LONG).await;
     assert_eq!(server.say("CONFIG SET maxmemory 1").await, "+OK");
     cache.put("k2", Bytes::from_static(b"v"), LONG).await;
@@ -214,11 +202,7 @@ async fn encryption_where_there_is_none_is_a_refusal() {
     let Some(server) = Server::shared().await else { return skip("Redis") };
     let options = RedisOptions { url: server.url().replace("redis:", "rediss:"), prefix: "tls".into() };
     let redis = Redis::start(&options).unwrap();
-    until(
-        "the failure to be known",
-        || matches!(redis.condition(), Condition::Down(why) if !why.contains("not connected yet")),
-    )
-    .await;
+    failed(redis.news()).await;
 }
 
 #[test]

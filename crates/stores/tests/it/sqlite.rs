@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tutti_engine::conformance::store;
 use tutti_engine::ports::store::{Append, Birth, Fence, Receipt, Refusal, Stand, Store, StoreError, Transition};
-use tutti_engine::run::{Owner, RunId, RunNo, Status, Time};
+use tutti_engine::run::{RunId, RunNo, Status, Time};
 use tutti_stores::sqlite::{OpenError, SqliteStore};
 
 #[tokio::test]
@@ -56,17 +56,7 @@ async fn the_last_handle_may_go_in_a_done() {
 fn birth(run: i64, body: &[u8]) -> Transition {
     let mut random = [0; 10];
     random[2..].copy_from_slice(&run.to_be_bytes());
-    let birth = Birth {
-        id: RunId::new(Time(1_000), random),
-        workflow: "noop".into(),
-        version: 1,
-        owner: Owner::local(),
-        priority: 5,
-        parent: None,
-        session: None,
-        once: None,
-        terms: tutti_engine::session::Terms::default(),
-    };
+    let birth = Birth::new(RunId::new(Time(1_000), random), "noop");
     let append = Append {
         run: RunNo(run),
         fence: Fence::Birth(Box::new(birth)),

@@ -9,6 +9,8 @@ use anyhow::bail;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+const TASKS: &str = "/tasks";
+
 /// What to do with research tasks.
 #[derive(Debug, Subcommand)]
 pub enum Tasks {
@@ -40,10 +42,10 @@ pub struct One {
     /// The task's id
     task_id: String,
     #[command(flatten)]
-    server: Server,
+    pub server: Server,
     /// JSON for programs
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// A new task.
@@ -92,9 +94,9 @@ pub async fn run(what: &Tasks, loaded: &Loaded) -> anyhow::Result<()> {
                 ("THEME", "/theme"),
                 ("CREATED", "/created_at"),
             ];
-            list.page.show_only(loaded, "/tasks", &[("status", list.status.clone())], "tasks", &columns).await
+            list.page.show_only(loaded, TASKS, &[("status", list.status.clone())], "tasks", &columns).await
         }
-        Tasks::Get(one) => tell(one.json, &one.server.client(loaded)?.get(&one.path("")).await?),
+        Tasks::Get(one) => tell(one.json, &one.server.client(loaded)?.get(&one.path(TASKS, "")).await?),
         Tasks::Create(create) => {
             let client = create.server.client(loaded)?;
             let body = json!({"theme": create.theme, "budget": create.budget, "voice_id": create.voice});
@@ -107,7 +109,7 @@ pub async fn run(what: &Tasks, loaded: &Loaded) -> anyhow::Result<()> {
             told(&client, id, &task)
         }
         Tasks::Report(one) => {
-            let text = one.server.client(loaded)?.text(&one.path("/report")).await?;
+            let text = one.server.client(loaded)?.text(&one.path(TASKS, "/report")).await?;
             Ok(show::out(&format!("{}\n", clean(&text).trim_end()))?)
         }
         Tasks::Settle(Settle { one, source, outcome, note }) => {
@@ -115,15 +117,16 @@ pub async fn run(what: &Tasks, loaded: &Loaded) -> anyhow::Result<()> {
             if let Some(note) = note {
                 body["note"] = json!(note);
             }
-            let path = one.path(&format!("/payments/{}", segment(source)));
+            let path = one.path(TASKS, &format!("/payments/{}", segment(source)));
             tell(one.json, &one.server.client(loaded)?.post(&path, &body).await?)
         }
     }
 }
 
 impl One {
-    fn path(&self, rest: &str) -> String {
-        format!("/tasks/{}{rest}", segment(&self.task_id))
+    /// Where it stands in the list of tasks at `tasks`, and what is below it.
+    pub fn path(&self, tasks: &str, rest: &str) -> String {
+        format!("{tasks}/{}{rest}", segment(&self.task_id))
     }
 }
 

@@ -84,15 +84,26 @@ async fn nothing_over_http(client: &Client) -> bool {
     client.post("/orchestrator/jobs/claim?wait=0", &body).await.status == 204
 }
 
-/// A queue once so many messages wait in it.
-async fn waiting_in(rabbit: &RabbitMq, queue: &str, count: u32) {
+/// Reads so many messages out of a queue.
+async fn drain(rabbit: &RabbitMq, queue: &str, count: u32) {
     let mut hand = rabbit.amqp().await;
-    in_time(&format!("{count} messages in {queue}"), async {
-        while hand.count(queue).await.expect("RabbitMQ answers") != count {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    hand.consume(queue).await.expect("RabbitMQ answers");
+    for n in 1..=count {
+        let (tag, _) = in_time(&format!("message {n} in {queue}"), hand.next()).await.expect("RabbitMQ answers");
+        hand.ack(tag).await.expect("RabbitMQ answers");
+    }
+}
+
+/// Waits until a worker has a job: its journal says so.
+async fn claimed(client: &Client, job: &Value) {
+    let mut events = client.events(text(&job["job_id"]), 0).await.expect("a stream from the first event");
+    in_time("the claim of a worker", events.until("signal.received")).await;
+}
+
+/// Waits until the server has heard a worker that does not have the job.
+async fn heard_in_vain(server: &mut Server, worker: &str) {
+    let said = format!("worker {worker} has job");
+    server.line("a reply that changes nothing", |line| line.contains(&said).then_some(())).await;
 }
 
 #[tokio::test]
@@ -112,12 +123,8 @@ async fn a_job_is_done_without_any_http() {
     assert!(job.get("instance_id").is_none() && job["deadline"].is_string(), "{job}");
     // It says that it works on it, and is heard: from then on the job is nobody else's.
     worker.say(&job, json!({"taken": true})).await;
-    in_time("the claim of a worker", async {
-        while get(&client, "q").await["instances"][0]["instance_id"] != "w1" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    claimed(&client, &job).await;
+    assert_eq!(get(&client, "q").await["instances"][0]["instance_id"], "w1");
     worker.say(&job, json!({"output": {"sum": 3}, "usage": {"output_tokens": 5}})).await;
     worker.jobs.ack(held.tag).await.unwrap();
     let task = ended(&client, &task).await;
@@ -163,18 +170,8 @@ async fn a_job_that_comes_three_times_counts_once_and_nonsense_is_put_aside() {
     let (twin, triplet) = (second.take().await, third.take().await);
     assert!(twin.job == held.job && triplet.job == held.job);
     second.say(&twin.job, json!({"taken": true})).await;
-    in_time("the claim of a worker", async {
-        while get(&client, "q").await["instances"][0]["instance_id"] != "w1" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    in_time("the job to be taken", async {
-        while !is_claimed(&client, &held.job).await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    claimed(&client, &held.job).await;
+    assert_eq!(get(&client, "q").await["instances"][0]["instance_id"], "w1");
     // Two that do not have it, and then who has it, three times.
     first.say(&held.job, json!({"output": "first"})).await;
     third.done(triplet, json!("third")).await;
@@ -187,20 +184,16 @@ async fn a_job_that_comes_three_times_counts_once_and_nonsense_is_put_aside() {
     for wrong in ["what", "", "{}", "\"x\"", r#"{"job_id": "x", "claim": 0, "output": 1}"#, &nobody] {
         first.replies.publish(&first.results, wrong.as_bytes()).await.unwrap();
     }
-    waiting_in(&rabbit, &format!("{schema}.dead"), 6).await;
+    drain(&rabbit, &format!("{schema}.dead"), 6).await;
     let journal = client.run(text(&held.job["job_id"])).await;
     assert_eq!(journal.of_kind("signal.received").count(), 2, "one claim and one result");
-}
-
-/// Whether a worker has the job: its journal says so.
-async fn is_claimed(client: &Client, job: &Value) -> bool {
-    client.run(text(&job["job_id"])).await.of_kind("signal.received").count() > 0
 }
 
 #[tokio::test]
 async fn results_for_an_old_claim_change_nothing() {
     let Some((rabbit, postgres, schema)) = both().await else { return };
-    let server = beside(&rabbit, &postgres, &schema).env("AGENT_HEARTBEAT_TIMEOUT", "2").start().await;
+    let start = beside(&rabbit, &postgres, &schema).env("AGENT_HEARTBEAT_TIMEOUT", "2");
+    let mut server = start.env("LOG_LEVEL", "debug").start().await;
     let client = server.client();
     register_queue(&client).await;
     let mut slow = Worker::beside(&rabbit, &schema, "slow").await;
@@ -218,7 +211,7 @@ async fn results_for_an_old_claim_change_nothing() {
     };
     assert_eq!((&new.job["job_id"], &new.job["claim"]), (&old.job["job_id"], &json!(2)));
     slow.done(old, json!("late")).await;
-    waiting_in(&rabbit, &slow.results, 0).await;
+    heard_in_vain(&mut server, "slow").await;
     quick.done(new, json!("in time")).await;
     let task = ended(&client, &task).await;
     assert_eq!((&task["result"], &task["instance_id"]), (&json!("in time"), &json!("quick")), "{task}");
@@ -227,7 +220,7 @@ async fn results_for_an_old_claim_change_nothing() {
 #[tokio::test]
 async fn a_job_that_was_claimed_over_http_is_not_the_brokers() {
     let Some((rabbit, postgres, schema)) = both().await else { return };
-    let server = beside(&rabbit, &postgres, &schema).start().await;
+    let mut server = beside(&rabbit, &postgres, &schema).env("LOG_LEVEL", "debug").start().await;
     let client = server.client();
     register_queue(&client).await;
     let mut worker = Worker::beside(&rabbit, &schema, "w1").await;
@@ -237,7 +230,7 @@ async fn a_job_that_was_claimed_over_http_is_not_the_brokers() {
     let job = client.post("/orchestrator/jobs/claim?wait=10", &body).await.expect(200).json();
     assert_eq!((&job["job_id"], &job["claim"]), (&held.job["job_id"], &held.job["claim"]));
     worker.done(held, json!("from the broker")).await;
-    waiting_in(&rabbit, &worker.results, 0).await;
+    heard_in_vain(&mut server, "w1").await;
     let path = format!("/orchestrator/jobs/{}/result", text(&job["job_id"]));
     client.post(&path, &json!({"claim": 1, "output": "from the web"})).await.expect(200);
     let task = ended(&client, &task).await;
@@ -252,8 +245,9 @@ async fn what_the_broker_lost_is_offered_again() {
     register_queue(&client).await;
     let queue = format!("{schema}.agent.q");
     let task = execute(&client, &task("q")).await;
-    rabbit.amqp().await.declare_jobs(&queue).await.unwrap();
-    waiting_in(&rabbit, &queue, 1).await;
+    // A worker that has it in its hands when the queue goes.
+    let mut first = Worker::beside(&rabbit, &schema, "w0").await;
+    first.take().await;
     rabbit.delete_queue(&queue).await;
     let mut worker = Worker::beside(&rabbit, &schema, "w1").await;
     let held = worker.take().await;
@@ -261,8 +255,8 @@ async fn what_the_broker_lost_is_offered_again() {
     assert_eq!(ended(&client, &task).await["result"], "done");
 }
 
-/// Does every job, over every broker that comes up at this port.
-async fn keep_working(port: u16, schema: String, name: &'static str) {
+/// Does every job, over the broker at this port and its next one.
+async fn keep_working(port: u16, schema: String, name: &'static str, mut is_back: watch::Receiver<bool>) {
     loop {
         let worked = async {
             let mut worker = Worker::open(port, &schema, name).await?;
@@ -278,7 +272,7 @@ async fn keep_working(port: u16, schema: String, name: &'static str) {
         };
         let ended: std::io::Result<()> = worked.await;
         assert!(ended.is_err());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        is_back.wait_for(|is_back| *is_back).await.expect("the broker comes back");
     }
 }
 
@@ -297,8 +291,9 @@ async fn all_jobs_are_done_though_broker_and_server_are_killed() {
     for n in 0..20 {
         tasks.push(execute(&clients[n % 2], &task(n)).await);
     }
-    let workers: Vec<_> =
-        ["w0", "w1"].map(|name| tokio::spawn(keep_working(rabbit.port(), schema.clone(), name))).into();
+    let is_back = watch::Sender::new(false);
+    let work = |name| tokio::spawn(keep_working(rabbit.port(), schema.clone(), name, is_back.subscribe()));
+    let workers = ["w0", "w1"].map(work);
     ended(&clients[1], &tasks[0]).await;
     rabbit.cut();
     for n in 20..30 {
@@ -306,6 +301,7 @@ async fn all_jobs_are_done_though_broker_and_server_are_killed() {
     }
     one.kill9();
     rabbit.up().await;
+    is_back.send_replace(true);
     one.restart().await;
     for n in 30..40 {
         tasks.push(execute(&clients[n % 2], &task(n)).await);

@@ -3,6 +3,7 @@
 
 use super::*;
 use reqwest::Method;
+use std::sync::Mutex;
 
 /// A model that answers by rules, and remembers every question.
 struct Model {

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::process::Command;
+use std::time::Duration;
 use tutti_tests::process::Process;
 use tutti_tests::server::is_on_postgres;
 use tutti_tests::{built, workspace};
@@ -146,7 +147,7 @@ async fn many_workers_never_share_a_job_also_through_a_crash() {
     for n in 0..24 {
         tasks.push(execute(&client, &json!({"agent_id": "q", "task_type": "t", "task_data": {"n": n}})).await);
     }
-    let claims: Arc<Mutex<Vec<(String, u64)>>> = Arc::default();
+    let claims = watch::Sender::<Vec<(String, u64)>>::default();
     let workers: Vec<_> = (0..6)
         .map(|n| {
             let (client, claims) = (client.clone(), claims.clone());
@@ -161,19 +162,20 @@ async fn many_workers_never_share_a_job_also_through_a_crash() {
                         return;
                     }
                     let job = claim.expect(200).json();
-                    claims.lock().unwrap().push((text(&job["job_id"]).to_owned(), job["claim"].as_u64().unwrap()));
+                    let claim = (text(&job["job_id"]).to_owned(), job["claim"].as_u64().unwrap());
+                    claims.send_modify(|claims| claims.push(claim));
                     result(&client, &job, json!({"output": job["input"]["task_data"]["n"]})).persist().await;
                 }
             })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    in_time("some claims", claims.subscribe().wait_for(|claims| claims.len() >= 3)).await.unwrap();
     server.kill9();
     server.restart().await;
     for worker in workers {
         in_time("a worker to find nothing more", worker).await.unwrap();
     }
-    let mut claims = claims.lock().unwrap().clone();
+    let mut claims = claims.borrow().clone();
     let all = claims.len();
     claims.sort();
     claims.dedup();

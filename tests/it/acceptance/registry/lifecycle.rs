@@ -1,6 +1,7 @@
 //! Starting, stopping, taking out; instances and their heartbeats; whoever makes agents.
 
 use super::*;
+use std::time::Duration;
 
 #[tokio::test]
 async fn an_agent_is_started_stopped_and_taken_out() {
@@ -23,8 +24,8 @@ async fn an_agent_is_started_stopped_and_taken_out() {
     client.get("/orchestrator/agents/a").await.expect(404);
 }
 
-#[tokio::test]
-async fn stopping_drains() {
+/// An agent with one place: a task that it works on once its service lets it, and one that waits for the place.
+async fn busy() -> (Service, Server, Client, [Value; 2]) {
     let service = Service::held(0, |_| (200, json!({"output": "done"}))).await;
     let server = open().env("MAX_CONCURRENT_AGENT_SESSIONS", "1").start().await;
     let client = server.client();
@@ -32,6 +33,12 @@ async fn stopping_drains() {
     let running = execute(&client, &task("a")).await;
     let queued = execute(&client, &task("a")).await;
     service.was_asked(1).await;
+    (service, server, client, [running, queued])
+}
+
+#[tokio::test]
+async fn stopping_drains() {
+    let (service, _server, client, [running, queued]) = busy().await;
     let stopping = client.post("/orchestrator/stop", &json!({"agent_id": "a"})).await.expect(202).json();
     assert_eq!((&stopping["status"], &stopping["sessions"]["waiting"]), (&json!("stopping"), &json!(1)));
     refused(&client.post("/orchestrator/execute-task", &task("a")).await.expect(409), "Conflict");
@@ -39,19 +46,13 @@ async fn stopping_drains() {
     for task in [&running, &queued] {
         assert_eq!(ended(&client, task).await["status"], "completed", "what was accepted is done");
     }
-    in_state(&client, "a", "stopped").await;
+    assert_eq!(get(&client, "a").await["status"], "stopped", "nothing of it is left");
 }
 
 #[tokio::test]
 async fn what_an_agent_works_on_outlives_it_unless_it_is_forced() {
     for force in [false, true] {
-        let service = Service::held(0, |_| (200, json!({"output": "done"}))).await;
-        let server = open().env("MAX_CONCURRENT_AGENT_SESSIONS", "1").start().await;
-        let client = server.client();
-        register(&client, &at("a", "d", &service)).await;
-        let running = execute(&client, &task("a")).await;
-        let queued = execute(&client, &task("a")).await;
-        service.was_asked(1).await;
+        let (service, _server, client, [running, queued]) = busy().await;
         let taken =
             client.post("/orchestrator/unregister", &json!({"agent_id": "a", "force": force})).await.expect(200);
         assert_eq!(taken.json()["cancelled"], json!(if force { 2 } else { 0 }));
@@ -83,8 +84,9 @@ async fn hooks_make_and_deploy_an_agent() {
     register(&client, &with(agent("a", "d"), json!({"deployment_id": "d1"}))).await;
     let started = client.post("/orchestrator/start", &json!({"agent_id": "a"})).await.expect(202).json();
     assert!(["starting", "running"].contains(&text(&started["status"])), "{started}");
-    let running = in_state(&client, "a", "running").await;
-    assert_eq!((&running["endpoint"], &running["protocol"]), (&json!(body.ask()), &json!("http")));
+    let running = made(&client, "a").await;
+    let at = (&running["status"], &running["endpoint"], &running["protocol"]);
+    assert_eq!(at, (&json!("running"), &json!(body.ask()), &json!("http")));
     let asked = hooks.asked();
     assert_eq!((asked.len(), &asked[0]["deployment_id"], &asked[1]["endpoint"]), (2, &json!("d1"), &json!(body.ask())));
     let result = done(&client, &task("a")).await;
@@ -100,8 +102,8 @@ async fn an_agent_that_cannot_be_made_has_failed_and_its_tasks_with_it() {
     // The task starts it.
     let task_of_it = ended(&client, &execute(&client, &task("a")).await).await;
     assert_eq!(task_of_it["status"], "failed", "{task_of_it}");
-    let failed = in_state(&client, "a", "failed").await;
-    assert!(text(&failed["error"]).contains("400"), "{failed}");
+    let failed = made(&client, "a").await;
+    assert!(failed["status"] == "failed" && text(&failed["error"]).contains("400"), "{failed}");
     refused(&client.post("/orchestrator/execute-task", &task("a")).await.expect(409), "Conflict");
     assert_eq!(
         client.post("/orchestrator/register", &agent("a", "d")).await.expect(200).json()["status"],
@@ -112,7 +114,8 @@ async fn an_agent_that_cannot_be_made_has_failed_and_its_tasks_with_it() {
     let server = Start::new().env("BRAIN_FACTORY_URL", &elsewhere.url).start().await;
     register(&server.client(), &agent("a", "d")).await;
     server.client().post("/orchestrator/start", &json!({"agent_id": "a"})).await.expect(202);
-    assert!(text(&in_state(&server.client(), "a", "failed").await["error"]).contains("EGRESS_ALLOW"));
+    let failed = made(&server.client(), "a").await;
+    assert!(failed["status"] == "failed" && text(&failed["error"]).contains("EGRESS_ALLOW"), "{failed}");
 }
 
 #[tokio::test]
@@ -127,7 +130,7 @@ async fn a_start_goes_on_after_a_crash() {
     server.kill9();
     hooks.gate.add_permits(10);
     server.restart().await;
-    assert_eq!(in_state(&client, "a", "running").await["status"], "running");
+    assert_eq!(made(&client, "a").await["status"], "running");
     assert_eq!(ended(&client, &waits).await["status"], "completed");
 }
 
@@ -144,7 +147,7 @@ async fn instances_share_the_work_and_silent_ones_get_none() {
     let heard = beat("one").await.expect(200).json();
     assert_eq!((&heard["instance_id"], &heard["timeout_seconds"]), (&json!("one"), &json!(1.0)));
     assert_eq!(get(&client, "a").await["last_heartbeat"], heard["last_heartbeat"]);
-    // One that never spoke is not judged by its silence; one that spoke is.
+    // One that never spoke is not judged by its silence; one that spoke is. Silence is time that passes: nothing tells of it.
     let agent = in_time("the instance to be silent", async {
         loop {
             let agent = get(&client, "a").await;

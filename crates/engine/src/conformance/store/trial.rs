@@ -5,7 +5,7 @@ use crate::ports::store::{
     Append, Birth, Fence, InboxItem, ListRuns, OpenRun, Prune, Read, Receipt, Refusal, Row, RunRow, Stand, Store,
     StoreError, StoreStats, Transition,
 };
-use crate::run::{Once, Owner, RunId, RunNo, Status, Time};
+use crate::run::{Once, RunId, RunNo, Status, Time};
 use bytes::Bytes;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -183,17 +183,7 @@ pub(super) fn birth(run: i64) -> Append {
 }
 
 pub(super) fn birth_with(run: i64, change: impl FnOnce(&mut Birth)) -> Append {
-    let mut birth = Birth {
-        id: id(run),
-        workflow: "noop".into(),
-        version: 3,
-        owner: Owner::local(),
-        priority: 5,
-        parent: None,
-        session: None,
-        once: None,
-        terms: crate::session::Terms::default(),
-    };
+    let mut birth = Birth { version: 3, ..Birth::new(id(run), "noop") };
     change(&mut birth);
     let fence = Fence::Birth(Box::new(birth));
     Append { stand: Some(RUNNING), ..row(run, fence, 1, 3, 1) }

@@ -1,12 +1,14 @@
 //! Tasks of agents.
 
-use crate::client::segment;
 use crate::commands::page::Page;
+pub use crate::commands::tasks::One;
 use crate::commands::{Server, Usage};
 use crate::config::Loaded;
 use crate::show::{self, Ink, clean, line};
 use anyhow::bail;
 use serde_json::{Value, json};
+
+const TASKS: &str = "/orchestrator/tasks";
 
 /// A new task.
 #[derive(Debug, clap::Args)]
@@ -56,18 +58,6 @@ pub struct List {
     status: Option<String>,
     #[command(flatten)]
     page: Page,
-}
-
-/// Which task.
-#[derive(Debug, clap::Args)]
-pub struct One {
-    /// The task's id
-    task_id: String,
-    #[command(flatten)]
-    server: Server,
-    /// JSON for programs
-    #[arg(long)]
-    json: bool,
 }
 
 /// Starts one.
@@ -123,23 +113,17 @@ pub async fn list(list: &List, loaded: &Loaded) -> anyhow::Result<()> {
         ("CREATED", "/created_at"),
     ];
     let only = [("agent_id", list.agent.clone()), ("status", list.status.clone())];
-    list.page.show_only(loaded, "/orchestrator/tasks", &only, "tasks", &columns).await
+    list.page.show_only(loaded, TASKS, &only, "tasks", &columns).await
 }
 
 /// Shows one.
 pub async fn get(one: &One, loaded: &Loaded) -> anyhow::Result<()> {
-    tell(one.json, &one.server.client(loaded)?.get(&one.path("")).await?)
+    tell(one.json, &one.server.client(loaded)?.get(&one.path(TASKS, "")).await?)
 }
 
 /// Stops one.
 pub async fn cancel(one: &One, loaded: &Loaded) -> anyhow::Result<()> {
-    tell(one.json, &one.server.client(loaded)?.post(&one.path("/cancel"), &json!({})).await?)
-}
-
-impl One {
-    fn path(&self, rest: &str) -> String {
-        format!("/orchestrator/tasks/{}{rest}", segment(&self.task_id))
-    }
+    tell(one.json, &one.server.client(loaded)?.post(&one.path(TASKS, "/cancel"), &json!({})).await?)
 }
 
 fn text(value: &Value) -> String {
