@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use tutti_engine::conformance::{queue, records, store};
+use tutti_engine::conformance::{index, queue, records, store};
+use tutti_engine::memory::index::MemoryIndex;
 use tutti_engine::memory::queue::MemoryQueue;
 use tutti_engine::memory::records::MemoryRecords;
 use tutti_engine::memory::store::MemoryStore;
@@ -15,6 +16,13 @@ async fn the_store_in_memory_keeps_the_contract() {
 #[tokio::test]
 async fn records_in_memory_keep_the_contract() {
     records::run_all(|| Arc::new(MemoryRecords::new())).await;
+}
+
+#[tokio::test]
+async fn the_index_in_memory_keeps_the_contract() {
+    for case in index::cases() {
+        assert_eq!(case.run(Arc::new(MemoryIndex::new())).await, Ok(()));
+    }
 }
 
 #[tokio::test]
