@@ -11,6 +11,7 @@ pub mod budgets;
 pub mod caller;
 mod cursor;
 pub mod db;
+pub mod documents;
 pub mod events;
 pub mod failure;
 pub mod health;

@@ -6,6 +6,7 @@ pub mod approvals;
 pub mod articles;
 pub mod budgets;
 pub mod db;
+pub mod documents;
 pub mod health;
 pub mod orchestrate;
 pub mod orchestrator;

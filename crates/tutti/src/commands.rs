@@ -11,6 +11,7 @@ pub mod health;
 pub mod key;
 pub mod man;
 pub mod page;
+pub mod read_pdf;
 pub mod run;
 pub mod runs;
 pub mod serve;

@@ -11,10 +11,13 @@ mod show;
 mod watch;
 mod wiring;
 
-use commands::{Cli, Command, Usage, approvals::Approvals, key::Key, runs::Runs};
+use commands::{Cli, Command, Usage, approvals::Approvals, key::Key, read_pdf::READ_PDF, runs::Runs};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == READ_PDF) {
+        return commands::read_pdf::run();
+    }
     let cli = match commands::parse() {
         Ok(cli) => cli,
         Err(code) => return code,
