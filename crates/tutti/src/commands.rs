@@ -7,6 +7,7 @@ pub mod completions;
 pub mod config;
 pub mod db;
 pub mod demo;
+pub mod documents;
 pub mod health;
 pub mod key;
 pub mod man;
@@ -14,6 +15,7 @@ pub mod page;
 pub mod read_pdf;
 pub mod run;
 pub mod runs;
+pub mod search;
 pub mod serve;
 pub mod sessions;
 pub mod simulate;
@@ -74,6 +76,11 @@ pub enum Command {
     /// Look at agents, register, start and stop them, give them tasks
     #[command(subcommand)]
     Agents(agents::Agents),
+    /// Keep documents that answers are grounded in, look at them
+    #[command(subcommand)]
+    Documents(documents::Documents),
+    /// Ask what the documents say about a question
+    Search(search::Args),
     /// Show what your accounts may spend, and what is left
     Budgets(page::Page),
     /// List the workflows

@@ -50,6 +50,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Tasks(what) => commands::tasks::run(&what, &loaded).await,
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
             Command::Agents(what) => commands::agents::run(&what, &loaded).await,
+            Command::Documents(what) => commands::documents::run(&what, &loaded).await,
+            Command::Search(args) => commands::search::run(&args, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,
