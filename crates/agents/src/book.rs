@@ -1,6 +1,7 @@
 //! Which agents a request may name.
 
 use crate::agent::{AgentDefinition, NAME_CHARS_MAX};
+use crate::brain::{Brain, Model, Part, What};
 use crate::egress::EgressPolicy;
 use crate::form::{Errors, FieldError, Form, Loc, nearest};
 use serde_json::Value;
@@ -35,12 +36,7 @@ impl Unconfigured {
     }
 }
 
-const UNCONFIGURED: [Unconfigured; 3] = [
-    Unconfigured {
-        name: "rag",
-        description: "Answers from the documents it was given, and cites them.",
-        variables: "DATASOURCE_BASE_URL",
-    },
+const UNCONFIGURED: [Unconfigured; 2] = [
     Unconfigured {
         name: "search",
         description: "Searches the web and sums up what it found.",
@@ -52,6 +48,22 @@ const UNCONFIGURED: [Unconfigured; 3] = [
         variables: "JIRA_BASE_URL (with JIRA_EMAIL and JIRA_API_TOKEN)",
     },
 ];
+
+/// Passages that the `rag` agent answers from.
+const RAG_PASSAGES: u32 = 6;
+
+fn rag() -> AgentDefinition {
+    let mut rag = AgentDefinition::llm(
+        "rag",
+        "You answer questions from documents. Say what they say, briefly and exactly, and cite each passage that you use by \
+         its number. If they do not answer the question, say that you found nothing about it.",
+    );
+    rag.description = Some("Answers from the documents it was given, and cites them.".into());
+    let documents = Part { what: What::Documents(RAG_PASSAGES), when: None };
+    let model = Model { id: "model".into(), parts: vec![documents], ..Model::default() };
+    rag.brain = Some(Box::new(Brain { models: vec![model], links: Vec::new() }));
+    rag
+}
 
 /// Agents by name: the built-in ones and those of the configuration file, which may replace a built-in one.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +82,7 @@ impl Default for AgentBook {
             "You are a helpful assistant. Answer what was asked, briefly and exactly; say so when you do not know.",
         );
         llm.description = Some("A plain assistant on the default model.".into());
-        let ready = BTreeMap::from([(llm.name.clone(), llm)]);
+        let ready = [llm, rag()].into_iter().map(|agent| (agent.name.clone(), agent)).collect();
         Self { ready, refused: BTreeMap::new(), policy: EgressPolicy::default() }
     }
 }
@@ -208,6 +220,7 @@ mod tests {
         assert!(
             matches!(book.get("search"), Some(Listed::Unconfigured(u)) if u.sentence().contains("SEARCH_PROVIDER"))
         );
+        assert!(matches!(book.get("rag"), Some(Listed::Ready(a)) if a.brain.is_some()));
         assert_eq!(book.get("biling"), None);
         assert_eq!(book.unknown("biling"), "there is no agent named \"biling\"; did you mean \"billing\"?");
         let wrong = AgentBook::with_table(&json!({"a": {"instrutions": "x"}})).unwrap_err();

@@ -9,7 +9,7 @@ use crate::condition::Condition;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Articles that a grounding gives where it says nothing.
+/// Articles, or passages, that a grounding gives where it says nothing.
 const ARTICLES: u32 = 5;
 
 /// See the module. Stored in runs: fields are only ever added, with defaults.
@@ -62,6 +62,8 @@ pub enum What {
     Memory(Option<u32>),
     /// So many articles of the knowledge base.
     Grounding(u32),
+    /// So many passages of the documents, which its answer cites.
+    Documents(u32),
     /// Another agent, which it may ask.
     Agent(String),
 }
@@ -119,7 +121,7 @@ impl Brain {
             "properties": {
                 "id": text, "type": {"type": "string", "enum": read::TYPES.map(|(word, _)| word)},
                 "ref": {"type": "string", "description": "The model, tool or agent that is meant; the id if absent. A model \
-                    without it is the provider's default; memory knows `session`, grounding `articles`."},
+                    without it is the provider's default; memory knows `session`, grounding `articles` and `documents`."},
                 "config": {"type": "object", "description": "model: max_tokens, temperature; memory: messages; grounding: limit."}
             }
         });

@@ -1,6 +1,6 @@
 //! Who does it: agents, models, teams, and the one way out of the process.
 //!
-//! Nouns: agent, brain, team, job, model, provider, egress, form.
+//! Nouns: agent, brain, team, job, model, provider, library, passage, egress, form.
 //! Must not know: stores, app, server, workflows. The HTTP client is named in [`egress`] and nowhere else.
 
 pub mod a2a_agent;
@@ -16,6 +16,7 @@ pub mod egress;
 pub mod external;
 pub mod factory;
 pub mod form;
+pub mod grounding;
 pub mod http_agent;
 pub mod job;
 pub mod knowledge;

@@ -4,6 +4,7 @@ use crate::breaker::BREAKERS;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, header};
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tutti_engine::activity::{ActivityCx, ActivityError, Next};
@@ -46,13 +47,18 @@ pub(crate) struct Reply {
 impl Ask<'_> {
     /// Sends it and reads the whole answer. A failure to get one is retryable, and says whether it may have arrived.
     pub async fn send(&self, cx: &ActivityCx) -> Result<Reply, ActivityError> {
+        self.send_for(cx, BODY_BYTES_MAX).await
+    }
+
+    /// As [`send`](Self::send), for an answer of at most so many bytes.
+    pub async fn send_for(&self, cx: &ActivityCx, body_bytes_max: usize) -> Result<Reply, ActivityError> {
         let service = format!("{} at {}", self.service, origin(&self.url));
         if let Err(rest) = BREAKERS.admit(&service) {
             let after_ms = u64::try_from(rest.as_millis()).ok();
             let message = format!("{} failed several times in a row and is left alone for a moment", self.service);
             return Err(ActivityError { next: Next::Retry { after_ms }, ..ActivityError::retry(self.class, message) });
         }
-        let answer = self.exchange(cx).await;
+        let answer = self.exchange(cx, body_bytes_max).await;
         let is_well = match &answer {
             Ok(reply) => reply.status < 500,
             // Ours to mend, not a sign of its health.
@@ -63,7 +69,7 @@ impl Ask<'_> {
         answer.map_err(|error| self.failed(&error))
     }
 
-    async fn exchange(&self, cx: &ActivityCx) -> Result<Reply, OutError> {
+    async fn exchange(&self, cx: &ActivityCx, body_bytes_max: usize) -> Result<Reply, OutError> {
         let mut headers = self.headers.clone();
         usual_headers(cx, &mut headers);
         let request = OutRequest {
@@ -72,7 +78,7 @@ impl Ask<'_> {
             headers,
             body: self.body.clone(),
             idle: left(cx),
-            body_bytes_max: BODY_BYTES_MAX,
+            body_bytes_max,
         };
         let mut response = cx.outbound.send(request).await?;
         let mut body = Vec::new();
@@ -118,6 +124,13 @@ impl Ask<'_> {
         let message = format!("{} answered {}{hint}: {said}", self.service, reply.status);
         ActivityError { class: self.class.into(), message, next, may_have_cost: false }
     }
+}
+
+/// A secret as a header's value, behind `prefix`; nothing where no header can hold it.
+pub(crate) fn secret(prefix: &str, secret: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("{prefix}{}", secret.expose_secret().trim())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Scheme, host and port.

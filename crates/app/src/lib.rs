@@ -12,6 +12,7 @@ pub mod caller;
 pub mod chat;
 mod cursor;
 pub mod db;
+pub mod documents;
 pub mod events;
 pub mod failure;
 pub mod graphs;

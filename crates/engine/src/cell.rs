@@ -8,7 +8,7 @@ use crate::journal::body::{Blocked, RunError};
 use crate::journal::frame::Body;
 use crate::ledger::Limits;
 use crate::name::Key;
-use crate::run::{RunId, RunNo, Time};
+use crate::run::{Owner, RunId, RunNo, Time};
 use crate::session::Said;
 use bytes::Bytes;
 use serde::Serialize;
@@ -150,6 +150,7 @@ pub(crate) enum Command {
 /// See the module.
 pub(crate) struct Cell {
     pub id: RunId,
+    pub owner: Owner,
     pub depth: u32,
     /// Time of the last delivered entry: what `now()` says.
     pub clock: Time,

@@ -5,6 +5,7 @@
 
 pub mod bus;
 pub mod cache;
+pub mod index;
 pub mod jobs;
 pub mod queue;
 pub mod records;

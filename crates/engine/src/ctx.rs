@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::event::{Class, Kind};
 use crate::journal::body::Decision;
 use crate::name::{Key, is_name, join};
-use crate::run::{RunId, Time};
+use crate::run::{Owner, RunId, Time};
 use crate::session::{Said, Terms};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -51,6 +51,12 @@ impl Ctx {
     #[must_use]
     pub fn run_id(&self) -> RunId {
         self.shared.borrow().id
+    }
+
+    /// Whose run it is; a child's is its parent's.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.shared.borrow().owner.clone()
     }
 
     /// How many generations of runs stand above this one.

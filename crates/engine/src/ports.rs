@@ -3,6 +3,7 @@
 pub mod bus;
 pub mod cache;
 pub mod clock;
+pub mod index;
 pub mod jobs;
 pub mod knowledge;
 pub mod outbound;

@@ -7,6 +7,7 @@ use crate::failure::Failed;
 use crate::query::{self, Query};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use serde_json::Value;
@@ -79,6 +80,12 @@ impl Asked {
             }
             Err(failure) => self.settle(Err(failure)),
         }
+    }
+
+    /// The body as it came, of at most so many bytes.
+    pub async fn bytes(&mut self, shared: &Shared, bytes_max: usize) -> Result<Bytes, Failure> {
+        let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
+        body::read_any(&self.parts.headers, body, &shared.options, bytes_max).await
     }
 
     /// The body of a request that needs one.

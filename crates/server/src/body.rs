@@ -10,21 +10,25 @@ use tutti_app::{Class, Failure};
 
 /// Reads it. An absent body is empty, whatever its type.
 pub async fn read(headers: &HeaderMap, body: Body, options: &ServerOptions) -> Result<Bytes, Failure> {
-    let max = options.body_bytes_max;
-    let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
-    if length.is_some_and(|length| length > max) {
-        return Err(too_large(max));
-    }
     let is_json = check_type(headers)?;
-    let slow = |_| {
-        let seconds = options.read_timeout.as_secs();
-        Failure::new(Class::BadRequest, format!("the body did not arrive within {seconds} s"))
-    };
-    let bytes = tokio::time::timeout(options.read_timeout, gather(body, max)).await.map_err(slow)??;
+    let bytes = read_any(headers, body, options, options.body_bytes_max).await?;
     if !is_json && !bytes.is_empty() {
         return Err(not_json("the request has no Content-Type"));
     }
     Ok(bytes)
+}
+
+/// Reads it, whatever it is.
+pub async fn read_any(headers: &HeaderMap, body: Body, options: &ServerOptions, max: usize) -> Result<Bytes, Failure> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
+    if length.is_some_and(|length| length > max) {
+        return Err(too_large(max));
+    }
+    let slow = |_| {
+        let seconds = options.read_timeout.as_secs();
+        Failure::new(Class::BadRequest, format!("the body did not arrive within {seconds} s"))
+    };
+    tokio::time::timeout(options.read_timeout, gather(body, max)).await.map_err(slow)?
 }
 
 /// Whether the body is said to be JSON; without a word it may be absent.

@@ -14,13 +14,15 @@ pub struct Doc {
     detail: &'static str,
     params: &'static [Param],
     body: Option<(&'static str, bool)>,
+    /// The schema of the same as a form, for bodies that may be files.
+    upload: Option<&'static str>,
     answers: [Option<(u16, &'static str, &'static str)>; 3],
     is_stream: bool,
 }
 
 impl Doc {
     pub const fn new(tag: &'static str, summary: &'static str) -> Self {
-        Self { tag, summary, detail: "", params: &[], body: None, answers: [None; 3], is_stream: false }
+        Self { tag, summary, detail: "", params: &[], body: None, upload: None, answers: [None; 3], is_stream: false }
     }
 
     pub const fn detail(mut self, detail: &'static str) -> Self {
@@ -36,6 +38,12 @@ impl Doc {
     /// The schema of a body that must be there.
     pub const fn takes(mut self, schema: &'static str) -> Self {
         self.body = Some((schema, true));
+        self
+    }
+
+    /// The schema of a form that may be sent in the place of JSON.
+    pub const fn or_upload(mut self, schema: &'static str) -> Self {
+        self.upload = Some(schema);
         self
     }
 
@@ -103,6 +111,8 @@ impl Param {
         || json!({"type": "string", "enum": tutti_app::agent_tasks::STATUSES}),
     );
     pub const SOURCE: Self = Self::new("path", "source", "The source's id.", || json!({"type": "string"}));
+    pub const DOCUMENT: Self =
+        Self::new("path", "id", "The document's id.", || json!({"type": "string", "maxLength": 200}));
     pub const ARTICLE: Self = Self::new("path", "id", "The article's id.", || json!({"type": "string"}));
     pub const QUERY: Self = Self::new("query", "query", "A question in anybody's words.", || json!({"type": "string"}));
     pub const TICKET: Self =
@@ -258,7 +268,10 @@ fn operation(route: &Route) -> Value {
         operation["description"] = doc.detail.into();
     }
     if let Some((schema, required)) = doc.body {
-        let content = json!({"application/json": {"schema": reference(schema)}});
+        let mut content = json!({"application/json": {"schema": reference(schema)}});
+        if let Some(upload) = doc.upload {
+            content["multipart/form-data"] = json!({"schema": reference(upload)});
+        }
         operation["requestBody"] = json!({"required": required, "content": content});
     }
     if route.role == Role::Public {

@@ -4,8 +4,8 @@ use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
 use crate::routes::{
-    about, approvals, articles, budgets, chat, db, graphs, health, orchestrate, orchestrator, runs, sessions, tasks,
-    tickets,
+    about, approvals, articles, budgets, chat, db, documents, graphs, health, orchestrate, orchestrator, runs,
+    sessions, tasks, tickets,
 };
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
@@ -81,6 +81,9 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
         route!(GET  "/v1/runs/{id}"            Viewer   runs::GET                => runs::get),
         route!(GET  "/v1/runs/{id}/events"     Viewer   runs::EVENTS             => runs::events),
+        route!(GET  "/v1/documents"            Viewer   documents::LIST          => documents::list),
+        route!(GET  "/v1/documents/{id}"       Viewer   documents::GET           => documents::get),
+        route!(POST "/v1/search"               Viewer   documents::SEARCH        => documents::search),
         // People and programs that work
         route!(POST "/orchestrate"             Operator orchestrate::ORCHESTRATE => orchestrate::orchestrate),
         route!(POST "/orchestrate/stream"      Operator orchestrate::STREAM      => orchestrate::stream),
@@ -100,6 +103,8 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/v1/runs/{id}/cancel"     Operator runs::CANCEL             => runs::cancel),
         route!(POST "/v1/runs/{id}/signal"     Operator runs::SIGNAL             => runs::signal),
         route!(POST "/v1/runs/{id}/approve"    Operator runs::APPROVE            => runs::approve),
+        route!(POST "/v1/documents"            Operator documents::PUT           => documents::put),
+        route!(DELETE "/v1/documents/{id}"     Operator documents::DELETE        => documents::delete),
         // People and programs that spend
         route!(POST "/tasks"                   Payer    tasks::CREATE            => tasks::create),
         route!(POST "/tasks/{id}/payments/{source}" Payer tasks::SETTLE          => tasks::settle),

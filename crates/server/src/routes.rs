@@ -7,6 +7,7 @@ pub mod articles;
 pub mod budgets;
 pub mod chat;
 pub mod db;
+pub mod documents;
 pub mod graphs;
 pub mod health;
 pub mod orchestrate;

@@ -65,7 +65,9 @@ impl SqliteKnowledge {
 /// The words of a question that are worth looking for, each once.
 pub(crate) fn words(question: &str) -> Vec<String> {
     let words = question.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-    let words = words.filter(|word| word.chars().count() > 2 && !COMMON.contains(&word.as_str()));
+    // Short words say little in English; elsewhere, and as part of a name (`5G`), they may say all.
+    let says_something = |word: &String| word.chars().count() > 2 || word.chars().any(|c| !c.is_ascii_lowercase());
+    let words = words.filter(|word| !word.is_empty() && says_something(word) && !COMMON.contains(&word.as_str()));
     let mut words: Vec<String> = words.collect();
     words.sort();
     words.dedup();
@@ -161,6 +163,7 @@ mod tests {
         assert_eq!(ids("When will my REFUND arrive?"), ["refunds", "cards"], "both arrive, one is about refunds");
         assert_eq!(ids("uberweisung"), ["umlaut"]);
         assert!(ids("what is this").is_empty());
+        assert_eq!(words("Is 5G in Tokyo (東京)?"), ["5g", "tokyo", "東京"]);
         for odd in ["", "\"", "a OR b NEAR(c)", "card* AND", "💳 \u{0} card", &"card ".repeat(20_000)] {
             let _ = base.search(odd, 5).unwrap();
         }

@@ -4,7 +4,9 @@
 
 pub mod cache;
 pub mod hub;
+pub mod index;
 pub mod knowledge;
+mod line;
 mod link;
 pub mod postgres;
 pub mod rabbitmq;

@@ -8,6 +8,7 @@ mod beside;
 mod bulk;
 mod db;
 mod exact;
+mod index;
 mod migrate;
 pub mod notify;
 mod prune;
@@ -19,6 +20,7 @@ mod worker;
 mod writer;
 
 pub use beside::{PostgresKnowledge, PostgresVault};
+pub use index::PostgresIndex;
 pub use records::PostgresRecords;
 
 use crate::writer::Writer;

@@ -1,19 +1,13 @@
 //! Records on SQLite, in a file of their own beside the runs: what is registered is written seldom and read often, and never
 //! waits for the writer of journals.
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
+use crate::line::{self, Line};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::Semaphore;
 use tutti_engine::ports::records::{Expect, Put, Record, Records};
-use tutti_engine::ports::store::{Read, StoreError};
+use tutti_engine::ports::store::Read;
 use tutti_engine::run::Time;
 
-/// How long to wait for another process that writes.
-const BUSY: Duration = Duration::from_secs(5);
-/// `PRAGMA user_version` of the file.
-const SCHEMA: u32 = 1;
 /// A record that was deleted stays as a row without a body, so that its name goes on counting.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS records(
     kind TEXT NOT NULL, tenant TEXT NOT NULL, name TEXT NOT NULL,
@@ -27,84 +21,17 @@ pub struct SqliteRecords {
     reader: Line,
 }
 
-/// A connection and the line before it: whoever waits needs no thread.
-#[derive(Clone)]
-struct Line {
-    db: Arc<Mutex<Connection>>,
-    turn: Arc<Semaphore>,
-}
-
-impl Line {
-    fn new(db: Connection) -> Self {
-        Self { db: Arc::new(Mutex::new(db)), turn: Arc::new(Semaphore::new(1)) }
-    }
-
-    fn ask<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Read<T> {
-        let Self { db, turn } = self.clone();
-        Box::pin(async move {
-            let unavailable = |e: &dyn std::fmt::Display| StoreError::Unavailable(e.to_string());
-            let turn = turn.acquire_owned().await.map_err(|e| unavailable(&e))?;
-            // The turn goes along: whoever stops waiting for the answer does not stop the question.
-            let asked = tokio::task::spawn_blocking(move || {
-                let answer = ask(&mut db.lock().unwrap_or_else(PoisonError::into_inner));
-                drop(turn);
-                answer
-            });
-            asked.await.map_err(|e| unavailable(&e))?.map_err(|e| error(&e))
-        })
-    }
-}
-
-fn error(e: &rusqlite::Error) -> StoreError {
-    match e.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(e.to_string()),
-        _ => StoreError::Unavailable(e.to_string()),
-    }
-}
-
 impl SqliteRecords {
     /// Opens `records.db` in the data directory, and makes it where it is not there yet.
     ///
     /// # Errors
     /// In words: the file cannot be used, or is from a newer version.
     pub fn open(dir: &Path) -> Result<Self, String> {
-        let file = dir.join("records.db");
-        let said = |e: &dyn std::fmt::Display| format!("{} cannot be used: {e}", file.display());
-        std::fs::create_dir_all(dir).map_err(|e| said(&e))?;
-        let connect = || -> rusqlite::Result<Connection> {
-            let db = Connection::open(&file)?;
-            db.busy_timeout(BUSY)?;
-            db.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
-            // A write is on disk before anybody hears of it.
-            db.execute_batch("PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000;")?;
-            Ok(db)
-        };
-        let mut writer = connect().map_err(|e| said(&e))?;
-        match migrate(&mut writer).map_err(|e| said(&e))? {
-            found if found > SCHEMA => {
-                let newer = format!("it was written by a newer version (schema {found}, this program knows {SCHEMA})");
-                return Err(said(&newer));
-            }
-            _ => {}
-        }
-        let reader = connect().map_err(|e| said(&e))?;
+        let file = line::File { path: dir.join("records.db"), migrations: &[TABLE] };
+        let writer = file.open()?;
+        let reader = file.connect()?;
         Ok(Self { writer: Line::new(writer), reader: Line::new(reader) })
     }
-}
-
-/// The version that was found; a newer file is left alone.
-fn migrate(db: &mut Connection) -> rusqlite::Result<u32> {
-    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: u32 = change.query_row("PRAGMA user_version", [], |r| r.get(0))?;
-    if found < SCHEMA {
-        change.execute_batch(TABLE)?;
-        change.pragma_update(None, "user_version", SCHEMA)?;
-    }
-    change.commit()?;
-    Ok(found)
 }
 
 fn record(r: &Row<'_>) -> rusqlite::Result<Record> {

@@ -10,6 +10,7 @@ use tutti_app::Parts;
 use tutti_engine::memory::bus::LocalBus;
 use tutti_engine::ports::bus::{Bus, Call};
 use tutti_engine::ports::cache::Cache;
+use tutti_engine::ports::index::Index;
 use tutti_engine::ports::jobs::JobBroker;
 use tutti_engine::ports::knowledge::KnowledgeBase;
 use tutti_engine::ports::queue::{Condition, Queue};
@@ -17,6 +18,7 @@ use tutti_engine::ports::records::Records;
 use tutti_engine::ports::store::Store;
 use tutti_stores::cache::LocalCache;
 use tutti_stores::hub::Hub;
+use tutti_stores::index::SqliteIndex;
 use tutti_stores::knowledge::SqliteKnowledge;
 use tutti_stores::postgres::{PostgresOptions, PostgresStore, notify};
 use tutti_stores::rabbitmq::{RabbitJobs, RabbitOptions, RabbitQueue};
@@ -46,6 +48,8 @@ pub struct Backends {
     pub records: Arc<dyn Records>,
     /// Secrets of runs.
     pub vault: Arc<dyn Vault>,
+    /// Documents that answers are grounded in.
+    pub index: Arc<dyn Index>,
     /// Articles of tickets.
     pub articles: Arc<dyn KnowledgeBase>,
     /// The words between processes, to be said to their end.
@@ -79,6 +83,7 @@ impl Backends {
             jobs: None,
             records: Arc::new(SqliteRecords::open(dir).map_err(anyhow::Error::msg)?),
             vault: Arc::new(SqliteVault::open(dir).map_err(anyhow::Error::msg)?),
+            index: Arc::new(SqliteIndex::open(dir).map_err(anyhow::Error::msg)?),
             articles: Arc::new(SqliteKnowledge::open(dir).map_err(anyhow::Error::msg)?),
             words: None,
             close: Box::new(move || store.close()),
@@ -112,6 +117,7 @@ impl Backends {
             jobs: rabbit(settings).map(|options| Arc::new(RabbitJobs::start(options)) as _),
             records: Arc::new(store.records()),
             vault: Arc::new(store.vault(key, &settings.data.dir).map_err(anyhow::Error::msg)?),
+            index: Arc::new(store.index().await?),
             articles: Arc::new(store.articles()),
             words: Some(words),
             close: Box::new(move || store.close()),

@@ -103,6 +103,16 @@ impl Client {
         self.read(self.accepted(response).await?).await
     }
 
+    /// Posts a form.
+    pub async fn upload(&self, path: &str, parts: &[Part]) -> Result<Value, Failure> {
+        let boundary = boundary(parts);
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let request = self.request(Method::POST, path).header(ACCEPT, "application/json").header(CONTENT_TYPE, kind);
+        let request = request.timeout(Duration::from_secs(ANSWER_WAIT_S_MAX)).body(form(parts, &boundary));
+        let response = patiently(self.url(), request.send()).await.map_err(|e| Failure::unreachable(self.url(), &e))?;
+        self.read(self.accepted(response).await?).await
+    }
+
     /// Posts a body for an answer that is no JSON.
     pub async fn post_text(&self, path: &str, body: &Value) -> Result<String, Failure> {
         let response = self.accepted(self.send(Method::POST, path, Some(body)).await?).await?;
@@ -196,6 +206,41 @@ impl Client {
     fn path_of(&self, location: &str) -> String {
         location.strip_prefix(self.url()).unwrap_or(location).to_owned()
     }
+}
+
+/// A part of a form.
+pub struct Part {
+    /// Its name.
+    pub name: &'static str,
+    /// What the file is called, if it is one.
+    pub file: Option<String>,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// A line that stands in no part.
+fn boundary(parts: &[Part]) -> String {
+    let mut boundary = String::from("tutti");
+    while parts.iter().any(|part| part.bytes.windows(boundary.len()).any(|bytes| bytes == boundary.as_bytes())) {
+        boundary.push_str("-x");
+    }
+    boundary
+}
+
+fn form(parts: &[Part], boundary: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    for Part { name, file, bytes } in parts {
+        body.extend(format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"").bytes());
+        if let Some(file) = file {
+            let plain: String = file.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect();
+            body.extend(format!("; filename=\"{plain}\"").bytes());
+        }
+        body.extend(b"\r\n\r\n");
+        body.extend(bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(format!("--{boundary}--\r\n").bytes());
+    body
 }
 
 /// Waits, with a sign of life on stderr when it takes longer than a second.

@@ -7,13 +7,16 @@ pub mod completions;
 pub mod config;
 pub mod db;
 pub mod demo;
+pub mod documents;
 pub mod graphs;
 pub mod health;
 pub mod key;
 pub mod man;
 pub mod page;
+pub mod read_pdf;
 pub mod run;
 pub mod runs;
+pub mod search;
 pub mod serve;
 pub mod sessions;
 pub mod simulate;
@@ -77,6 +80,11 @@ pub enum Command {
     /// Check, show, keep and run graphs
     #[command(subcommand)]
     Graphs(graphs::Graphs),
+    /// Keep documents that answers are grounded in, look at them
+    #[command(subcommand)]
+    Documents(documents::Documents),
+    /// Ask what the documents say about a question
+    Search(search::Args),
     /// Show what your accounts may spend, and what is left
     Budgets(page::Page),
     /// List the workflows

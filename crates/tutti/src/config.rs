@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod example;
 pub mod external;
 pub mod form;
+pub mod grounding;
 pub mod guard;
 pub mod later;
 pub mod limits;
@@ -36,13 +37,14 @@ use std::path::Path;
 
 /// Every setting there is, by concern: the one list.
 #[must_use]
-pub fn concerns() -> [Concern; 17] {
-    [
+pub fn concerns() -> Vec<Concern> {
+    vec![
         listen::Listen::CONCERN,
         guard::Guard::CONCERN,
         data::Data::CONCERN,
         backends::Backends::CONCERN,
         model::Model::CONCERN,
+        grounding::Grounding::CONCERN,
         calls::Calls::CONCERN,
         patterns::Patterns::CONCERN,
         sessions::Sessions::CONCERN,
@@ -75,6 +77,8 @@ pub struct Settings {
     pub role: crate::role::Role,
     /// The language model.
     pub model: model::Model,
+    /// What answers are grounded in.
+    pub grounding: grounding::Grounding,
     /// Outgoing calls.
     pub calls: calls::Calls,
     /// Defaults of the patterns.
@@ -208,6 +212,7 @@ impl Loaded {
                 backends: backends::Backends::read(v)?,
                 role: crate::role::Role::All,
                 model: model::Model::read(v)?,
+                grounding: grounding::Grounding::read(v)?,
                 calls: calls::Calls::read(v)?,
                 patterns: patterns::Patterns::read(v)?,
                 sessions: sessions::Sessions::read(v)?,
@@ -299,6 +304,9 @@ impl Loaded {
         let (v, p) = (&self.values, &mut self.problems);
         if let Ok(backends) = backends::Backends::read(v) {
             p.extend(backends.problems());
+        }
+        if let (Ok(grounding), Ok(model)) = (grounding::Grounding::read(v), model::Model::read(v)) {
+            p.extend(grounding.problems(&model));
         }
         if let Ok(model) = model::Model::read(v)
             && let Some(name) = &model.provider

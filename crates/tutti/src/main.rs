@@ -11,10 +11,13 @@ mod show;
 mod watch;
 mod wiring;
 
-use commands::{Cli, Command, Usage, approvals::Approvals, key::Key, runs::Runs};
+use commands::{Cli, Command, Usage, approvals::Approvals, key::Key, read_pdf::READ_PDF, runs::Runs};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == READ_PDF) {
+        return commands::read_pdf::run();
+    }
     let cli = match commands::parse() {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -48,6 +51,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
             Command::Agents(what) => commands::agents::run(&what, &loaded).await,
             Command::Graphs(what) => Box::pin(commands::graphs::run(&what, &loaded)).await,
+            Command::Documents(what) => commands::documents::run(&what, &loaded).await,
+            Command::Search(args) => commands::search::run(&args, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,

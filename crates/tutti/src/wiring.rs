@@ -1,6 +1,7 @@
 //! All construction: settings become ports, an engine, the application and a router.
 
 use crate::backends::Backends;
+use crate::commands::read_pdf::READ_PDF;
 use crate::config::Settings;
 use crate::config::agents::CARD;
 use crate::config::calls::Calls;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tutti_agents::agent::AgentBook;
 use tutti_agents::discovery::Books;
 use tutti_agents::egress::{Egress, EgressPolicy};
+use tutti_agents::grounding::{self, Library, pdf};
 use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
@@ -88,6 +90,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     payment::install(Wallet { assets: settings.assets.clone(), signer });
     vault::install(Arc::clone(&backends.vault));
     knowledge::install(articles(settings, &backends)?);
+    grounding::install(library(settings, &backends, outbound.clone()));
     let books = Books::from(book.clone().with_policy(policy.clone()));
     let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
     let records = Arc::clone(&backends.records);
@@ -173,6 +176,7 @@ fn egress(settings: &Settings, research: &Research) -> anyhow::Result<EgressPoli
     // What an SRV name stands for shows only when it is looked up: private targets need EGRESS_ALLOW.
     configured.extend(agents.iter().map(String::as_str).filter(|url| srv::plain(url) == *url));
     configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
+    configured.extend(settings.grounding.addresses());
     let services: Vec<String> = settings.tickets.services().into_values().collect();
     configured.extend(services.iter().map(String::as_str));
     let hooks = settings.orchestrator.hooks();
@@ -289,6 +293,18 @@ fn articles(settings: &Settings, backends: &Backends) -> anyhow::Result<Arc<dyn 
     Ok(Arc::new(SqliteKnowledge::of_folder(articles).map_err(anyhow::Error::msg)?))
 }
 
+/// What answers are grounded in.
+fn library(settings: &Settings, backends: &Backends, outbound: Arc<Egress>) -> Library {
+    let (embedder, qdrant) = (settings.grounding.embedder(&settings.model), settings.grounding.qdrant());
+    if let (Some(_), None, Err(why)) = (&embedder, &qdrant, backends.index.knows_vectors()) {
+        tracing::warn!("EMBEDDING_MODEL is set, and documents are found by their words alone: {why}");
+    }
+    // Where this program cannot be found again, PDFs are read in this process.
+    let pdfs = std::env::current_exe().ok().map(|program| pdf::Reader { program, args: vec![READ_PDF.into()] });
+    let (index, cache) = (Arc::clone(&backends.index), Some(Arc::clone(&backends.cache)));
+    Library { index, outbound, cache, embedder, qdrant, pdfs }
+}
+
 /// Counts runs that have ended, and names those whose voice is to be forgotten.
 fn observer(ended: UnboundedSender<RunNo>) -> Observer {
     Observer(Arc::new(move |end: &End| {
@@ -343,6 +359,8 @@ fn configuration(settings: &Settings, research: &Research, llm: &str) -> BTreeMa
         BTreeMap::from([("llm".into(), llm.to_owned()), ("store".into(), set(settings.backends.postgres().is_some()))]);
     parts.insert("redis".into(), set_or_absent(settings.backends.redis().is_some()));
     parts.insert("rabbitmq".into(), set_or_absent(settings.backends.rabbitmq_host.is_some()));
+    parts.insert("embeddings".into(), set_or_absent(settings.grounding.model.is_some()));
+    parts.insert("vector_db".into(), set_or_absent(settings.grounding.vectors_url.is_some()));
     parts.insert("marketplace".into(), role("MARKETPLACE_URL", &research.marketplace).into());
     parts.insert("payment_manager".into(), role("PAYMENT_MANAGER_URL", &research.payments).into());
     parts.insert("external_agent".into(), set_or_absent(settings.external.base_url.is_some()));

@@ -14,7 +14,8 @@ use tutti_tests::server::{Server, Start};
 async fn a_chat_answers_with_intent_path_and_usage_and_remembers() {
     let server = Server::start().await;
     let client = server.client();
-    let first = client.post("/v1/chat", &json!({"prompt": "How long does a card take to arrive?", "user_id": "ann"})).await;
+    let first =
+        client.post("/v1/chat", &json!({"prompt": "How long does a card take to arrive?", "user_id": "ann"})).await;
     let first = first.expect(200).json();
     assert_eq!(first["status"], "completed", "{first}");
     assert!(!text(&first["response"]).is_empty() && first["intent"].is_string(), "{first}");
@@ -26,7 +27,8 @@ async fn a_chat_answers_with_intent_path_and_usage_and_remembers() {
     let second = client.post("/v1/chat", &more).await.expect(200).json();
     assert_eq!(second["session_id"], first["session_id"]);
     let kept = client.get(format_args!("/sessions/{session}")).await.expect(200).json();
-    let said: Vec<_> = kept["messages"].as_array().unwrap().iter().map(|m| (text(&m["role"]), text(&m["content"]))).collect();
+    let said: Vec<_> =
+        kept["messages"].as_array().unwrap().iter().map(|m| (text(&m["role"]), text(&m["content"]))).collect();
     assert_eq!(said.len(), 4, "{kept}");
     assert_eq!((said[0], said[2]), (("user", "How long does a card take to arrive?"), ("user", "And abroad?")));
     assert_eq!(said[1].1, text(&first["response"]), "the conversation hears the response and nothing else");
@@ -39,7 +41,10 @@ async fn a_streamed_chat_is_a_run_like_any_other() {
     let asked = json!({"prompt": "Say something.", "user_id": "ann", "stream": true});
     let events = client.post("/v1/chat", &asked).stream().await.rest().await;
     let kinds: Vec<String> = events.into_iter().map(|event| event.kind).collect();
-    assert_eq!((kinds.first().map(String::as_str), kinds.last().map(String::as_str)), (Some("run.queued"), Some("run.completed")));
+    assert_eq!(
+        (kinds.first().map(String::as_str), kinds.last().map(String::as_str)),
+        (Some("run.queued"), Some("run.completed"))
+    );
     assert!(kinds.iter().any(|kind| kind == "agent.delta"), "{kinds:?}");
 }
 
@@ -67,20 +72,34 @@ async fn the_graph_can_be_ones_own_and_the_external_agent_is_shown_its_token() {
     });
     let router = Router::new().route("/x/invoke", invoke);
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    let graph = json!({"name": "chat", "start": "out", "nodes": {"out": {"type": "external", "input": "{{ input.prompt }}"}}});
+    let graph =
+        json!({"name": "chat", "start": "out", "nodes": {"out": {"type": "external", "input": "{{ input.prompt }}"}}});
     let ask = json!({"prompt": "hello", "user_id": "ann"});
     let start = Start::new().env("EXTERNAL_AGENT_BASE_URL", &format!("http://{address}/x"));
     let server = start.env("EXTERNAL_AGENT_AUTH_TOKEN", "t0ken").start().await;
     let client = server.client();
-    client.call(Method::PUT, "/v1/graphs/chat").header("content-type", "application/json").body(graph.to_string()).await.expect(200);
+    client
+        .call(Method::PUT, "/v1/graphs/chat")
+        .header("content-type", "application/json")
+        .body(graph.to_string())
+        .await
+        .expect(200);
     let answer = client.post("/v1/chat", &ask).await.expect(200).json();
     assert_eq!((text(&answer["response"]), &answer["path"]), ("hello with Bearer t0ken", &json!(["out"])));
     let journal = client.get(format_args!("/v1/runs/{}", text(&answer["run_id"]))).await.text();
-    assert!(!journal.replace("with Bearer t0ken", "").contains("t0ken"), "the token stands nowhere but in what was answered");
+    assert!(
+        !journal.replace("with Bearer t0ken", "").contains("t0ken"),
+        "the token stands nowhere but in what was answered"
+    );
     // Without one the node fails, and says what to set.
     let server = Server::start().await;
     let client = server.client();
-    client.call(Method::PUT, "/v1/graphs/chat").header("content-type", "application/json").body(graph.to_string()).await.expect(200);
+    client
+        .call(Method::PUT, "/v1/graphs/chat")
+        .header("content-type", "application/json")
+        .body(graph.to_string())
+        .await
+        .expect(200);
     let answer = client.post("/v1/chat", &ask).await.expect(200).json();
     assert_eq!(answer["status"], "failed");
     assert!(text(&answer["error"]["message"]).contains("EXTERNAL_AGENT_BASE_URL"), "{answer}");

@@ -55,7 +55,8 @@ async fn graphs_are_kept_by_version_and_runs_keep_theirs() {
     assert_eq!(old, graph("hello"));
     assert_eq!(client.get("/v1/graphs/greet").await.expect(200).json(), graph("hm"));
     let listed = client.get("/v1/graphs").await.expect(200).json();
-    let names: Vec<_> = listed["items"].as_array().unwrap().iter().map(|g| (text(&g["name"]), text(&g["source"]))).collect();
+    let names: Vec<_> =
+        listed["items"].as_array().unwrap().iter().map(|g| (text(&g["name"]), text(&g["source"]))).collect();
     assert_eq!(names, [("chat", "shipped"), ("greet", "own")]);
     client.call(Method::DELETE, "/v1/graphs/greet").await.expect(204);
     client.get("/v1/graphs/greet").await.expect(404);
@@ -103,7 +104,8 @@ async fn the_command_line_tells_line_and_column() {
     let dir = TempDir::new().unwrap();
     let file = "name: sum\nstart: a\nnodes:\n  a:\n    type: tool\n    tool: calculate\n    arguments: {expression: \"{{ input }} + 1\"}\n";
     std::fs::write(dir.path().join("sum.yaml"), file).unwrap();
-    std::fs::write(dir.path().join("bad.yaml"), file.replace("calculate", "calculat").replace("start: a", "start: b")).unwrap();
+    std::fs::write(dir.path().join("bad.yaml"), file.replace("calculate", "calculat").replace("start: a", "start: b"))
+        .unwrap();
     let sound = on(&server, &dir, &["graphs", "validate", "sum.yaml"]).await;
     assert_eq!(sound.code, Some(0), "{sound:?}");
     let bad = on(&server, &dir, &["graphs", "validate", "bad.yaml"]).await;

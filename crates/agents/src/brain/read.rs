@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const COMPONENTS_MAX: usize = 64;
 const CONNECTIONS_MAX: usize = 256;
 const TEXT_CHARS_MAX: usize = 2_000;
+/// What grounding in documents is called.
+const DOCUMENTS: &str = "documents";
 /// Most articles of one grounding.
 const ARTICLES_MAX: i64 = 20;
 /// Most messages of a memory.
@@ -138,7 +140,11 @@ fn read_component(form: &Form<'_>, id: &str, agents: &BTreeSet<String>) -> Optio
             parts: Vec::new(),
         }),
         Type::Memory => Component::Part(What::Memory(count("messages", MESSAGES_MAX))),
-        Type::Grounding => Component::Part(What::Grounding(count("limit", ARTICLES_MAX).unwrap_or(ARTICLES))),
+        Type::Grounding => {
+            let limit = count("limit", ARTICLES_MAX).unwrap_or(ARTICLES);
+            let of_documents = name == Some(DOCUMENTS);
+            Component::Part(if of_documents { What::Documents(limit) } else { What::Grounding(limit) })
+        }
         Type::Tool => Component::Part(What::Tool(name.unwrap_or(id).into())),
         Type::Agent => Component::Part(What::Agent(name.unwrap_or(id).into())),
     };
@@ -151,7 +157,7 @@ fn read_component(form: &Form<'_>, id: &str, agents: &BTreeSet<String>) -> Optio
         (Type::Tool, _) => tool::BUILT_IN.iter().map(|tool| tool.name).collect(),
         (Type::Agent, _) => agents.iter().map(String::as_str).collect(),
         (Type::Memory, _) => vec!["session"],
-        (Type::Grounding, _) => vec!["articles"],
+        (Type::Grounding, _) => vec!["articles", DOCUMENTS],
         (Type::Model, _) => return Some(component),
     };
     let name = match kind {

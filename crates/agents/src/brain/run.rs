@@ -2,12 +2,14 @@
 
 use super::{Brain, Model, What};
 use crate::agent::AgentDefinition;
+use crate::grounding::{self, Found, Passage, Retrieve};
 use crate::knowledge::SearchKnowledge;
 use crate::team::{Member, Message, Rules};
-use crate::turn::{Said, Turn};
+use crate::turn::{Said, Turn, step_key};
 use serde_json::json;
 use std::rc::Rc;
 use tutti_engine::event::Kind;
+use tutti_engine::ports::index::Filter;
 use tutti_engine::{Ctx, Result};
 
 /// One turn of a registered agent. Links never lead back, so it ends.
@@ -21,10 +23,13 @@ pub(crate) async fn run(member: &Member, brain: &Brain, ctx: &Ctx, turn: Turn<'_
         let scope = if brain.models.len() == 1 { ctx.clone() } else { ctx.scope("model", &model.id) };
         let parts = model.parts_for(heard.last());
         let known = ground(member, &scope, &parts, heard.last()).await?;
-        let order: Vec<&str> = turn.order.into_iter().chain(known.as_deref()).collect();
+        let passages = retrieve(member, &scope, &parts, heard.last()).await?;
+        let quoted = passages.as_deref().map(grounding::context);
+        let order: Vec<&str> = turn.order.into_iter().chain(known.as_deref()).chain(quoted.as_deref()).collect();
         let order = order.join("\n\n");
         let ask = Turn { said: &heard, order: Some(order.as_str()).filter(|text| !text.is_empty()), ..turn };
         let said = Box::pin(member.as_model(model, &parts).think(&scope, ask)).await?;
+        let said = cite(member, &scope, said, passages).await?;
         tools.extend(said.tools.iter().cloned());
         tokens = tokens.saturating_add(said.tokens);
         let applies =
@@ -106,4 +111,46 @@ async fn ground(member: &Member, ctx: &Ctx, parts: &[(What, bool)], asked: Optio
     }
     let articles: String = found.iter().map(|a| format!("\n## {}\n{}\n", a.title, a.content)).collect();
     Ok(Some(format!("This is known. Use it, and say so where it does not answer.\n{articles}")))
+}
+
+/// What the documents say about the question: nothing where they are not asked, or cannot be.
+async fn retrieve(
+    member: &Member,
+    ctx: &Ctx,
+    parts: &[(What, bool)],
+    asked: Option<&Message>,
+) -> Result<Option<Vec<Passage>>> {
+    let limits = parts.iter().filter_map(|(what, applies)| match what {
+        What::Documents(limit) if *applies => Some(*limit),
+        _ => None,
+    });
+    let (Some(limit), Some(asked)) = (limits.max(), asked) else { return Ok(None) };
+    let tenant = ctx.owner().tenant;
+    let retrieve = Retrieve { tenant, query: asked.text.clone(), limit, filter: Filter::default() };
+    let call = ctx.call("retrieve", retrieve).retry(member.rules.asking.retry).agent(member.name());
+    match Box::pin(call).await {
+        Ok(Found { passages, note, .. }) => {
+            if let Some(note) = note {
+                let message = format!("{} was given what words alone found: {note}", member.name());
+                ctx.emit(Kind::Log, &json!({ "message": message }));
+            }
+            Ok(Some(passages))
+        }
+        Err(e) => {
+            ctx.emit(Kind::Log, &json!({"message": format!("{} works without its documents: {e}", member.name())}));
+            Ok(None)
+        }
+    }
+}
+
+/// The answer with its sources below it. Data, and work that is handed on, stay as they are.
+async fn cite(member: &Member, ctx: &Ctx, said: Said, passages: Option<Vec<Passage>>) -> Result<Said> {
+    let Some(passages) = passages.filter(|_| said.handoff.is_none() && said.message.value.is_none()) else {
+        return Ok(said);
+    };
+    let text = ctx.step("cite", || grounding::with_sources(&said.message.text, &passages)).await?;
+    if text == said.message.text {
+        return Ok(said);
+    }
+    Ok(Said { tools: said.tools, tokens: said.tokens, ..member.said(text, None, step_key(ctx, "cite")) })
 }

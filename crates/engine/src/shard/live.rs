@@ -117,6 +117,7 @@ impl Live {
     pub fn new(no: RunNo, queued: Rc<Queued>, now: Time, numbers: Rc<dyn Fn() -> RunNo>, gate: Gate<Leave>) -> Self {
         let cell = Cell {
             id: queued.run_id,
+            owner: queued.owner.clone(),
             depth: queued.parent.as_ref().map_or(0, |p| p.depth + 1),
             clock: now,
             stamp: now,

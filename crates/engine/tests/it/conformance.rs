@@ -4,8 +4,9 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 use std::sync::Arc;
 use std::time::Duration;
-use tutti_engine::conformance::{Case, jobs, queue, records, store};
+use tutti_engine::conformance::{Case, index, jobs, queue, records, store};
 use tutti_engine::driver::SystemClock;
+use tutti_engine::memory::index::MemoryIndex;
 use tutti_engine::memory::jobs::{MemoryJobs, MemoryWorkers};
 use tutti_engine::memory::queue::MemoryQueue;
 use tutti_engine::memory::records::MemoryRecords;
@@ -19,6 +20,13 @@ async fn the_store_in_memory_keeps_the_contract() {
 #[tokio::test]
 async fn records_in_memory_keep_the_contract() {
     records::run_all(|| Arc::new(MemoryRecords::new())).await;
+}
+
+#[tokio::test]
+async fn the_index_in_memory_keeps_the_contract() {
+    for case in index::cases() {
+        assert_eq!(case.run(Arc::new(MemoryIndex::new())).await, Ok(()));
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The shapes of what is sent and answered.
 
 mod graphs;
+mod grounding;
 mod orchestrator;
 
 use serde_json::{Value, json};
@@ -9,7 +10,8 @@ use tutti_app::App;
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    for more in [answers(), conversations(), tickets(), tasks(), graphs::all(), orchestrator::all(), failures()] {
+    let rooms = [graphs::all(), grounding::all(), orchestrator::all()];
+    for more in [answers(), conversations(), tickets(), tasks(), failures()].into_iter().chain(rooms) {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }

@@ -5,7 +5,7 @@ use crate::postgres::db::{Db, Place, detail};
 use tokio_postgres::Error;
 
 /// Applied in order; `meta.schema` counts them.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 /// Advisory locks are numbers; this one is ours ("tutti" in ASCII).
 const LOCK: i64 = 0x0074_7574_7469;
 /// Run numbers that share a partition of the journal.

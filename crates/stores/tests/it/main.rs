@@ -1,6 +1,7 @@
 //! The stores on real things keep what the ports promise.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod index;
 mod notify;
 mod postgres;
 mod rabbitmq;

@@ -3,7 +3,8 @@
 mod shared;
 
 use std::sync::Arc;
-use tutti_engine::conformance::{records, store};
+use tutti_engine::conformance::{index, records, store};
+use tutti_engine::ports::index::Index;
 use tutti_engine::ports::knowledge::{Article, KnowledgeBase};
 use tutti_engine::ports::records::Records;
 use tutti_engine::ports::store::Store;
@@ -62,6 +63,25 @@ async fn records_on_postgres_keep_the_contract() {
         Box::new(move || Arc::new(open_now(&server, &schema).records()) as Arc<dyn Records>)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_index_on_postgres_keeps_the_contract() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let has_vectors = server.psql("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'").await != "0";
+    if has_vectors {
+        server.psql("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public").await;
+    } else {
+        skip("pgvector");
+    }
+    let mut failed = Vec::new();
+    for case in index::cases().into_iter().filter(|case| has_vectors || case.topic != "vectors") {
+        let store = open(&server, &server.schema()).await;
+        let index = store.index().await.unwrap();
+        assert_eq!(index.knows_vectors().is_ok(), has_vectors);
+        failed.extend(case.run(Arc::new(index)).await.err());
+    }
+    assert!(failed.is_empty(), "{} cases failed:\n{}", failed.len(), failed.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
