@@ -9,6 +9,7 @@ pub mod ask;
 mod book;
 pub mod brain;
 pub mod breaker;
+pub mod cache;
 pub mod card;
 pub mod condition;
 pub mod discovery;

@@ -141,7 +141,8 @@ impl App {
         let before = cursor.map(|text| cursor::read(LIST, text)).transpose()?.map(|(no, _)| SessionNo(no));
         let limit = limit.clamp(1, 200);
         // One more, to know whether another page follows.
-        let query = ListSessions { owner: caller.owner(), before, limit: limit + 1 };
+        let (tenant, user) = (caller.tenant.to_string(), Some(caller.user.to_string()));
+        let query = ListSessions { tenant, user, before, limit: limit + 1 };
         let mut rows = self.engine().store().sessions(query).await?;
         let has_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
