@@ -7,6 +7,8 @@ pub mod articles;
 pub mod budgets;
 pub mod db;
 pub mod health;
+pub mod memory;
+pub mod models;
 pub mod orchestrate;
 pub mod orchestrator;
 pub mod runs;

@@ -4,6 +4,7 @@
 //! Must not know: HTTP, SQL, clocks, stores, app, server.
 
 pub mod agents;
+pub mod memory;
 pub mod noop;
 pub mod outcome;
 pub mod patterns;

@@ -5,9 +5,9 @@
 
 use super::{ChatReply, ChatRequest, Finish, ModelKind, Provider, Usage};
 use crate::cache::{self, Cache};
+use crate::digest::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -67,14 +67,6 @@ fn key(provider: &Provider, request: &ChatRequest, tenant: &str) -> String {
     });
     asked.sort_all_objects();
     format!("{}{}", prefix(tenant), hex(&Sha256::digest(asked.to_string().as_bytes())))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 impl Place {
