@@ -5,6 +5,7 @@ mod cli;
 mod data_directory;
 mod health;
 mod idempotency;
+mod memory;
 mod models;
 mod orchestrate;
 mod protected;

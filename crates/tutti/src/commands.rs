@@ -10,6 +10,8 @@ pub mod demo;
 pub mod health;
 pub mod key;
 pub mod man;
+pub mod memory;
+pub mod models;
 pub mod page;
 pub mod run;
 pub mod runs;
@@ -73,6 +75,12 @@ pub enum Command {
     /// Look at agents, register, start and stop them, give them tasks
     #[command(subcommand)]
     Agents(agents::Agents),
+    /// List the models that providers offer, try one
+    #[command(subcommand)]
+    Models(models::Models),
+    /// Look at what is remembered of users and conversations, forget it
+    #[command(subcommand)]
+    Memory(memory::Memory),
     /// Show what your accounts may spend, and what is left
     Budgets(page::Page),
     /// List the workflows

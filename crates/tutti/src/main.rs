@@ -47,6 +47,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Tasks(what) => commands::tasks::run(&what, &loaded).await,
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
             Command::Agents(what) => commands::agents::run(&what, &loaded).await,
+            Command::Models(what) => commands::models::run(&what, &loaded).await,
+            Command::Memory(what) => commands::memory::run(&what, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,
