@@ -251,7 +251,7 @@ mod tests {
             "a route needs a name of its own",
             "prices.m.input: a price is in US dollars",
             "prices.m.output: field required",
-            "routes.s.weights.1: item must be an integer from 1 to 1000",
+            "routes.s.weights[1]: weights must be an integer from 1 to 1000",
             "routes.s.weights: weights need a balance",
             "routes.t.balance: \"fair\" is not one of: order, weighted, least_busy",
             "routes.t.cache_seconds",
