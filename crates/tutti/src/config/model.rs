@@ -24,7 +24,7 @@ concern! {
         LLM_TOKENS_PER_MINUTE: tokens: Option<u32> = Maybe(Integer { min: 1, max: 1_000_000_000 }), None,
             "Most tokens to and from it in any minute.";
         LLM_CACHE_SECONDS: cached_for: Duration = Seconds { min_ms: 0, max_s: 2_678_400 }, Some("0"),
-            "How long an answer at temperature 0 is given again to the very same question, whoever answered; 0 for never.";
+            "How long an answer at temperature 0 is given again to the very same question, where its provider says nothing; 0 for never.";
     }
 }
 
