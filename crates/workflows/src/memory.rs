@@ -31,8 +31,25 @@ pub struct Input {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learned {
-    /// The facts that it taught, as they stand now.
-    pub facts: Vec<Fact>,
+    /// The facts that it taught, those known before among them.
+    pub facts: Vec<LearnedFact>,
+}
+
+/// A fact as the workflow tells it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LearnedFact {
+    /// Its name, by which it is deleted.
+    pub id: String,
+    /// One sentence.
+    pub text: String,
+    /// How certain it is, 0 to 1.
+    pub confidence: f32,
+}
+
+impl From<Fact> for LearnedFact {
+    fn from(Fact { id, text, confidence, .. }: Fact) -> Self {
+        Self { id, text, confidence }
+    }
 }
 
 /// Adds it to a registry.
@@ -46,7 +63,7 @@ pub fn register(registry: Registry, asking: &Asking) -> Registry {
             let team = Team::new(Vec::new(), Vec::new(), rules.clone());
             let said = [Message::input(input.text)];
             let facts = Box::pin(learn(&ctx, &team, rules.asking.retry, &input.user_id, &said)).await?;
-            Ok(Learned { facts })
+            Ok(Learned { facts: facts.into_iter().map(LearnedFact::from).collect() })
         }
     })
 }
