@@ -135,6 +135,9 @@ pub struct AgentDefinition {
     /// Sampling temperature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
+    /// For how long an answer of its model is given again to the very same question; 0 for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_seconds: Option<u32>,
     /// Where an `http` agent is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -168,6 +171,7 @@ impl AgentDefinition {
             reasoning: Reasoning::Plain,
             max_tokens: None,
             temperature: None,
+            cache_seconds: None,
             endpoint: None,
             nested: None,
             brain: None,

@@ -26,7 +26,7 @@ use tutti_engine::ports::cache::Cache;
 use tutti_engine::ports::index::{self, Stored, Vector};
 use tutti_engine::ports::outbound::Outbound;
 use tutti_engine::ports::store::StoreError;
-use tutti_engine::run::Time;
+use tutti_engine::run::{Owner, Time};
 
 /// Most characters of a document's text.
 pub const CONTENT_CHARS_MAX: usize = 2_000_000;
@@ -75,7 +75,7 @@ pub fn installed() -> Option<Library> {
 impl Library {
     /// What a call outside of any run may touch.
     #[must_use]
-    pub fn context(&self, now: Time, deadline: Time, traceparent: Option<String>) -> ActivityCx {
+    pub fn context(&self, owner: Owner, now: Time, deadline: Time, traceparent: Option<String>) -> ActivityCx {
         ActivityCx {
             outbound: Arc::clone(&self.outbound),
             idempotency_key: None,
@@ -86,6 +86,7 @@ impl Library {
             deltas: None,
             traceparent,
             session: None,
+            owner,
         }
     }
 

@@ -255,5 +255,6 @@ pub(crate) fn read_usage(data: &Value) -> Option<Usage> {
         output_tokens: tokens.1.unwrap_or(0),
         estimated: false,
         cost: Some(count("cost").unwrap_or(0)),
+        cached: false,
     })
 }

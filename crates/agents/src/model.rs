@@ -5,8 +5,11 @@
 
 mod anthropic;
 mod body;
+pub mod cache;
 mod chat;
 mod failure;
+mod limit;
+pub mod offer;
 pub mod offline;
 mod openai;
 pub mod price;
@@ -15,9 +18,10 @@ mod route;
 pub mod scripted;
 
 pub use chat::Chat;
+pub use limit::Limits as RateLimits;
 pub use price::{Price, Prices, bound};
 pub use provider::{Kind as ModelKind, Provider, ProviderRef, Providers, install, installed, price};
-pub use route::{Hop, Route};
+pub use route::{Balance, Hop, Route};
 
 use chat::{Call, Pieces};
 use serde::{Deserialize, Serialize};
@@ -131,6 +135,9 @@ pub struct ChatRequest {
     /// Sampling temperature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
+    /// For how long the answer may be given again to the very same question; 0 for never. Without it the provider's own rule holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_seconds: Option<u32>,
 }
 
 /// Why the model stopped.
@@ -161,6 +168,9 @@ pub struct Usage {
     /// What it cost, in millionths of a US dollar, where the model's price is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<u64>,
+    /// Nobody was asked: this is an earlier answer to the same question, and it used nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
 }
 
 impl Usage {
@@ -175,7 +185,7 @@ impl Usage {
             input_tokens: (asked + offered).div_ceil(4) as u64,
             output_tokens: answered.div_ceil(4) as u64,
             estimated: true,
-            cost: None,
+            ..Self::default()
         }
     }
 
@@ -187,6 +197,7 @@ impl Usage {
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             estimated: self.estimated || other.estimated,
             cost: self.cost.zip(other.cost).map(|(a, b)| a.saturating_add(b)).or(self.cost).or(other.cost),
+            cached: self.cached && other.cached,
         }
     }
 }

@@ -9,6 +9,7 @@ mod mpp;
 mod seed;
 mod x402;
 
+use crate::digest::hex;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -18,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::Sha256;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{PoisonError, RwLock};
 
 /// Most bytes of a header or body that is read as an offer.
@@ -217,13 +217,6 @@ pub fn sign(offer: &Offer, nonce: [u8; 32], now_seconds: i64) -> Result<Credenti
 pub fn receipt(headers: &HeaderMap) -> Option<Value> {
     let names = ["payment-response", "x-payment-response", "payment-receipt"];
     names.into_iter().find_map(|name| decoded(headers.get(name)?.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// JSON in a header: base64 in either alphabet, with or without padding.

@@ -267,6 +267,7 @@ impl Member {
             output_schema: turn.schema.or(self.agent.output_schema.as_ref()).cloned(),
             max_tokens: self.agent.max_tokens,
             temperature: self.agent.temperature,
+            cache_seconds: self.agent.cache_seconds,
             ..ChatRequest::default()
         }
     }

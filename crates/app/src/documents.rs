@@ -205,7 +205,7 @@ fn library() -> Result<Library, Failure> {
 }
 
 fn context(library: &Library, caller: &Caller, now: Time) -> ActivityCx {
-    library.context(now, Time(now.0 + TIME_MAX_MS), caller.traceparent.clone())
+    library.context(caller.owner(), now, Time(now.0 + TIME_MAX_MS), caller.traceparent.clone())
 }
 
 fn unknown() -> Failure {

@@ -301,7 +301,7 @@ fn read_result(form: &Form<'_>) -> Option<JobResult> {
     let usage = form.field("usage").form().map(|form| {
         let count = |name: &'static str| form.field(name).integer(0, i64::MAX).and_then(|n| u64::try_from(n).ok());
         let (input_tokens, output_tokens) = (count("input_tokens").unwrap_or(0), count("output_tokens").unwrap_or(0));
-        let usage = Usage { input_tokens, output_tokens, estimated: false, cost: count("cost") };
+        let usage = Usage { input_tokens, output_tokens, cost: count("cost"), ..Usage::default() };
         form.no_others();
         usage
     });

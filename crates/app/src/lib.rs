@@ -1,7 +1,7 @@
 //! What can be asked of Tutti, in the contract's nouns. HTTP, the command line, MCP and A2A all speak to this and to
 //! nothing else.
 //!
-//! Nouns: caller, run, orchestration, pattern, graph, chat, session, approval, event, agent, task, job, failure.
+//! Nouns: caller, memory, run, orchestration, pattern, graph, chat, session, approval, event, agent, task, job, failure.
 //! Must not know: a header, a status line, a store.
 
 pub mod agent_tasks;
@@ -19,7 +19,9 @@ pub mod graphs;
 pub mod health;
 pub mod jobs;
 pub mod json;
+pub mod memory;
 pub mod metrics;
+pub mod models;
 pub mod orchestrate;
 pub mod patterns;
 pub mod registry;

@@ -31,6 +31,9 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Money in millionths of a US dollar, where every call's price is known.
     pub cost: Option<u64>,
+    /// An earlier answer to the same question was given again; for a run, all of its answers were.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
 }
 
 /// One agent's turn.
@@ -131,6 +134,7 @@ struct ReplyUsage {
     input_tokens: u64,
     output_tokens: u64,
     cost: Option<u64>,
+    cached: bool,
 }
 
 /// What stands about a question in its intent.
@@ -161,6 +165,8 @@ pub(crate) struct Digest {
     pub status: Option<Status>,
     pub steps: Vec<Open>,
     pub usage: Usage,
+    /// Whether every answer so far was given again.
+    is_cached: Option<bool>,
     by_key: BTreeMap<String, usize>,
     /// What was answered, by step.
     answers: BTreeMap<String, Value>,
@@ -248,6 +254,7 @@ impl Digest {
     /// Settles what only the whole journal tells.
     pub fn finish(mut self) -> Self {
         self.usage.cost = (!self.unpriced).then_some(self.usage.cost.unwrap_or(0));
+        self.usage.cached = self.is_cached.unwrap_or_default();
         self
     }
 
@@ -273,7 +280,9 @@ impl Digest {
             input_tokens: usage.map_or(0, |u| u.input_tokens),
             output_tokens: usage.map_or(0, |u| u.output_tokens),
             cost: usage.and_then(|u| u.cost),
+            cached: usage.is_some_and(|u| u.cached),
         };
+        self.is_cached = Some(self.is_cached.unwrap_or(true) && usage.cached);
         self.usage.tokens = self.usage.tokens.saturating_add(usage.tokens);
         self.usage.input_tokens = self.usage.input_tokens.saturating_add(usage.input_tokens);
         self.usage.output_tokens = self.usage.output_tokens.saturating_add(usage.output_tokens);
@@ -315,6 +324,9 @@ impl Digest {
         let spent = ended.spent.unwrap_or_default();
         self.usage.tokens = self.usage.tokens.saturating_add(spent.tokens);
         self.unpriced |= spent.tokens > 0 && spent.cost == 0;
+        if spent.tokens > 0 {
+            self.is_cached = Some(false);
+        }
         self.usage.cost = Some(self.usage.cost.unwrap_or(0).saturating_add(spent.cost));
         let Some(open) = self.open(&entry.key) else { return };
         open.step.output = answer;

@@ -1,5 +1,9 @@
 //! `sessions`: the conversations that runs belong to. One's own only; somebody else's is not there.
 
+mod cited;
+
+pub use cited::Cited;
+
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::runs::Page;
@@ -65,12 +69,15 @@ pub struct MessageView {
     pub at: Stamp,
     /// The run in which it was said.
     pub run_id: String,
+    /// What a summary stands for, where that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stands_for: Option<Cited>,
 }
 
 impl From<Said> for MessageView {
     fn from(said: Said) -> Self {
-        let Said { role, agent, text, run_id, at } = said;
-        Self { role, agent, content: text, at: Stamp(at), run_id: run_id.to_string() }
+        let Said { role, agent, text, run_id, at, stands_for: _ } = said;
+        Self { role, agent, content: text, at: Stamp(at), run_id: run_id.to_string(), stands_for: None }
     }
 }
 
@@ -83,6 +90,9 @@ pub struct ContextView {
     pub window: WindowView,
     /// The turns that are read.
     pub turns: TurnsView,
+    /// Older turns that are not read, and that no summary stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Cited>,
     /// What the messages cost of the window, by estimate.
     pub tokens: u32,
     /// Oldest first.
@@ -112,6 +122,9 @@ impl ContextView {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!("# Session {}\n", self.session_id);
+        if let Some(dropped) = &self.dropped {
+            let _ = write!(text, "\nNot read: {}.\n", dropped.words());
+        }
         for message in &self.messages {
             let who = match (message.role, &message.agent) {
                 (Speaker::User, _) => "User".to_owned(),
@@ -121,6 +134,9 @@ impl ContextView {
             };
             // Writing to a String cannot fail.
             let _ = write!(text, "\n## {who}, {}\n\n{}\n", message.at, message.content.trim_end());
+            if let Some(cited) = &message.stands_for {
+                let _ = write!(text, "\nStands for {}.\n", cited.words());
+            }
         }
         text
     }
@@ -141,7 +157,8 @@ impl App {
         let before = cursor.map(|text| cursor::read(LIST, text)).transpose()?.map(|(no, _)| SessionNo(no));
         let limit = limit.clamp(1, 200);
         // One more, to know whether another page follows.
-        let query = ListSessions { owner: caller.owner(), before, limit: limit + 1 };
+        let (tenant, user) = (caller.tenant.to_string(), Some(caller.user.to_string()));
+        let query = ListSessions { tenant, user, before, limit: limit + 1 };
         let mut rows = self.engine().store().sessions(query).await?;
         let has_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
@@ -197,12 +214,19 @@ impl App {
             Window { messages: messages.unwrap_or(default.messages), tokens: tokens.unwrap_or(default.tokens) };
         let context = self.engine().context(&row, window).await?;
         let from = Some(context.read.from).filter(|from| *from <= context.read.head);
+        let cited = self.cited(&row, &context).await?;
+        let tokens = context.said.iter().map(|said| tokens_of(&said.text)).sum();
+        let mut messages: Vec<_> = context.said.into_iter().map(MessageView::from).collect();
+        if let Some(summary) = messages.iter_mut().find(|message| message.role == Speaker::Summary) {
+            summary.stands_for = cited.summed_up;
+        }
         Ok(ContextView {
             session_id: row.id,
             window: WindowView { messages: window.messages, tokens: window.tokens },
             turns: TurnsView { from, head: context.read.head },
-            tokens: context.said.iter().map(|said| tokens_of(&said.text)).sum(),
-            messages: context.said.into_iter().map(MessageView::from).collect(),
+            dropped: cited.dropped,
+            tokens,
+            messages,
         })
     }
 
@@ -215,7 +239,7 @@ impl App {
         if self.engine().remove_session(&row, &caller.user).await? { Ok(()) } else { Err(unknown(id)) }
     }
 
-    async fn session_row(&self, caller: &Caller, id: &str) -> Result<SessionRow, Failure> {
+    pub(crate) async fn session_row(&self, caller: &Caller, id: &str) -> Result<SessionRow, Failure> {
         self.engine().store().session(caller.owner(), id.into()).await?.ok_or_else(|| unknown(id))
     }
 

@@ -8,7 +8,7 @@ use crate::{App, Stamp};
 use bytes::Bytes;
 use serde_json::Value;
 use std::time::Duration;
-use tutti_agents::form::Form;
+use tutti_agents::form::{Field, Form};
 use tutti_engine::Limits;
 use tutti_engine::driver::{Accepted, SubmitError};
 use tutti_engine::ports::store::{Label, Row};
@@ -168,13 +168,21 @@ impl Ask {
 
 /// Reads `session_id`.
 pub(crate) fn read_session_id(form: &Form<'_>) -> Option<String> {
-    let field = form.field("session_id");
-    let session = field.text(200)?;
-    if session.chars().any(char::is_control) {
-        field.fail("session_id must not hold control characters");
+    read_label(&form.field("session_id"), "session_id")
+}
+
+/// Reads `user_id`: whom the caller serves, in its own words.
+pub(crate) fn read_user_id(form: &Form<'_>) -> Option<String> {
+    read_label(&form.field("user_id"), "user_id")
+}
+
+fn read_label(field: &Field<'_, '_>, name: &str) -> Option<String> {
+    let text = field.text(200)?;
+    if text.chars().any(char::is_control) {
+        field.fail(format!("{name} must not hold control characters"));
         return None;
     }
-    Some(session.into())
+    Some(text.into())
 }
 
 /// Reads `session_id`, and how the run takes part in that session: `on_busy` and `session`.

@@ -2,7 +2,7 @@
 
 use crate::ledger::Amounts;
 use crate::ports::outbound::Outbound;
-use crate::run::Time;
+use crate::run::{Owner, Time};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::future::Future;
@@ -143,6 +143,9 @@ pub struct ActivityCx {
     pub traceparent: Option<String>,
     /// The conversation that the run belongs to. No part of what is asked, so that a replay asks the same.
     pub session: Option<String>,
+    /// Whose run it is: what an activity keeps or finds for somebody, it keeps and finds for this owner alone. No part of what is
+    /// asked, either.
+    pub owner: Owner,
 }
 
 /// One thing the world is asked to do. Serialised into the journal's intent (as a hash) and run by the driver.

@@ -120,6 +120,21 @@ pub struct Said {
     pub run_id: RunId,
     /// When.
     pub at: Time,
+    /// A summary's turns: those that its run read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_for: Option<Turns>,
+}
+
+/// Turns of a session, by number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turns {
+    /// The oldest.
+    pub from: u32,
+    /// The newest.
+    pub to: u32,
+    /// Those between that do not count: they had been taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<u32>,
 }
 
 /// What text costs of a window, in tokens. An estimate that needs no model's tokeniser.

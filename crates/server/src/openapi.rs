@@ -90,6 +90,9 @@ impl Param {
     pub const RUN: Self = Self::new("path", "id", "The run's id.", || json!({"type": "string", "format": "uuid"}));
     pub const OF_SESSION: Self =
         Self::new("query", "session_id", "This session's account, too.", || json!({"type": "string"}));
+    pub const OF_USER: Self =
+        Self::new("query", "user_id", "About whom; a must.", || json!({"type": "string", "minLength": 1}));
+    pub const FACT: Self = Self::new("path", "id", "The fact's id.", || json!({"type": "string"}));
     pub const TASK: Self = Self::new("path", "id", "The task's id.", || json!({"type": "string", "format": "uuid"}));
     pub const AGENT: Self = Self::new("path", "id", "The agent's id.", || json!({"type": "string", "maxLength": 64}));
     pub const JOB: Self = Self::new("path", "id", "The job's id.", || json!({"type": "string", "format": "uuid"}));

@@ -4,8 +4,8 @@ use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
 use crate::routes::{
-    about, approvals, articles, budgets, chat, db, documents, graphs, health, orchestrate, orchestrator, runs,
-    sessions, tasks, tickets,
+    about, approvals, articles, budgets, chat, db, documents, graphs, health, memory, models, orchestrate,
+    orchestrator, runs, sessions, tasks, tickets,
 };
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
@@ -77,6 +77,9 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/v1/graphs"               Viewer   graphs::LIST             => graphs::list),
         route!(GET  "/v1/graphs/schema"        Viewer   graphs::SCHEMA           => graphs::schema),
         route!(GET  "/v1/graphs/{id}"          Viewer   graphs::GET              => graphs::get),
+        route!(GET  "/v1/llm/models"           Viewer   models::LIST             => models::list),
+        route!(GET  "/v1/memory/stats"         Viewer   memory::STATS            => memory::stats),
+        route!(GET  "/v1/memory/facts"         Viewer   memory::FACTS            => memory::facts),
         route!(GET  "/v1/workflows"            Viewer   runs::WORKFLOWS          => runs::workflows),
         route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
         route!(GET  "/v1/runs/{id}"            Viewer   runs::GET                => runs::get),
@@ -105,6 +108,9 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/v1/runs/{id}/approve"    Operator runs::APPROVE            => runs::approve),
         route!(POST "/v1/documents"            Operator documents::PUT           => documents::put),
         route!(DELETE "/v1/documents/{id}"     Operator documents::DELETE        => documents::delete),
+        route!(POST "/v1/llm/test-connection"  Operator models::TEST             => models::test),
+        route!(POST "/v1/memory/clear"         Operator memory::CLEAR            => memory::clear),
+        route!(DELETE "/v1/memory/facts/{id}"  Operator memory::FORGET           => memory::forget),
         // People and programs that spend
         route!(POST "/tasks"                   Payer    tasks::CREATE            => tasks::create),
         route!(POST "/tasks/{id}/payments/{source}" Payer tasks::SETTLE          => tasks::settle),

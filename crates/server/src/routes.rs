@@ -10,6 +10,8 @@ pub mod db;
 pub mod documents;
 pub mod graphs;
 pub mod health;
+pub mod memory;
+pub mod models;
 pub mod orchestrate;
 pub mod orchestrator;
 pub mod runs;

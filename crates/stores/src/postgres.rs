@@ -263,9 +263,10 @@ impl Store for PostgresStore {
     }
 
     fn sessions(&self, query: ListSessions) -> Read<Vec<SessionRow>> {
-        let ListSessions { owner, before, limit } = query;
-        let params = vec![value(owner.tenant), value(owner.user), value(before.map(|no| no.0)), int(limit)];
-        self.read(sessions::PAGE, params, each(sessions::session_row))
+        let ListSessions { tenant, user, before, limit } = query;
+        let page = if user.is_some() { sessions::PAGE } else { sessions::PAGE_OF_TENANT };
+        let params = vec![value(tenant), value(user), value(before.map(|no| no.0)), int(limit)];
+        self.read(page, params, each(sessions::session_row))
     }
 
     fn turns(&self, query: ListTurns) -> Read<Vec<TurnRow>> {

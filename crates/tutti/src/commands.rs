@@ -12,6 +12,8 @@ pub mod graphs;
 pub mod health;
 pub mod key;
 pub mod man;
+pub mod memory;
+pub mod models;
 pub mod page;
 pub mod read_pdf;
 pub mod run;
@@ -85,6 +87,12 @@ pub enum Command {
     Documents(documents::Documents),
     /// Ask what the documents say about a question
     Search(search::Args),
+    /// List the models that providers offer, try one
+    #[command(subcommand)]
+    Models(models::Models),
+    /// Look at what is remembered of users and conversations, forget it
+    #[command(subcommand)]
+    Memory(memory::Memory),
     /// Show what your accounts may spend, and what is left
     Budgets(page::Page),
     /// List the workflows

@@ -53,6 +53,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Graphs(what) => Box::pin(commands::graphs::run(&what, &loaded)).await,
             Command::Documents(what) => commands::documents::run(&what, &loaded).await,
             Command::Search(args) => commands::search::run(&args, &loaded).await,
+            Command::Models(what) => commands::models::run(&what, &loaded).await,
+            Command::Memory(what) => commands::memory::run(&what, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,

@@ -25,11 +25,11 @@ use tutti_agents::agent::AgentBook;
 use tutti_agents::discovery::Books;
 use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::grounding::{self, Library, pdf};
-use tutti_agents::model::{self, Provider, ProviderRef, Providers};
+use tutti_agents::model::{self, Provider, ProviderRef, Providers, RateLimits};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
-use tutti_agents::{external, knowledge, registry, srv, vault};
+use tutti_agents::{cache, external, knowledge, memory, registry, srv, vault};
 use tutti_app::tasks::Research;
 use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
@@ -43,7 +43,9 @@ use tutti_engine::session::Window;
 use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
 use tutti_stores::knowledge::SqliteKnowledge;
-use tutti_workflows::{agents as agent_workflows, graph, noop, patterns, recall, research, task, tickets};
+use tutti_workflows::{
+    agents as agent_workflows, graph, memory as memory_workflows, noop, patterns, recall, research, task, tickets,
+};
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -85,6 +87,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         queue: backends.queue.clone(),
         cache: Some(Arc::clone(&backends.cache)),
     };
+    memory::install(Arc::clone(&backends.records));
+    cache::install(Arc::clone(&backends.cache));
     model::install(providers(settings)).map_err(anyhow::Error::msg)?;
     let signer = settings.research.signer.clone().map(TestSigner::new);
     payment::install(Wallet { assets: settings.assets.clone(), signer });
@@ -191,14 +195,15 @@ fn providers(settings: &Settings) -> Providers {
     let mut providers = match &model.base_url {
         Some(url) => {
             let provider = Provider::openai(url.as_str(), model.api_key.clone(), model.default_model.clone());
-            Providers::only("llm", Provider { timeout: model.timeout, ..provider })
+            let limits = RateLimits { requests: model.requests, tokens: model.tokens };
+            Providers::only("llm", Provider { timeout: model.timeout, limits, ..provider })
         }
         None => {
             let provider = Provider { pace: settings.offline_pace, ..Provider::offline() };
             Providers::only(ProviderRef::OFFLINE, provider)
         }
     };
-    // Where nobody says otherwise, LLM_TIMEOUT holds for all.
+    // Where nobody says otherwise, LLM_TIMEOUT and LLM_CACHE_SECONDS hold for all.
     let usual = Provider::offline().timeout;
     let patient = |mut provider: Provider| {
         if provider.timeout == usual {
@@ -207,6 +212,9 @@ fn providers(settings: &Settings) -> Providers {
         provider
     };
     providers.map.extend(settings.providers.providers.clone().into_iter().map(|(name, p)| (name, patient(p))));
+    for provider in providers.map.values_mut() {
+        provider.cached_for.get_or_insert(model.cached_for);
+    }
     providers.prices = settings.providers.prices.clone();
     if let Some(name) = &model.provider {
         providers.default.clone_from(name);
@@ -226,6 +234,7 @@ fn workflows(settings: &Settings) -> Registry {
     };
     let registry = noop::register(patterns::register(Registry::new(), &asking));
     let registry = graph::register(registry, &asking);
+    let registry = memory_workflows::register(registry, &asking);
     let registry = research::register(tickets::register(registry, &asking), &asking);
     agent_workflows::register(task::register(registry, &asking), &asking, settings.orchestrator.silence)
 }

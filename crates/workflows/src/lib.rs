@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod graph;
+pub mod memory;
 pub mod noop;
 pub mod outcome;
 pub mod patterns;

@@ -12,8 +12,8 @@ use tutti_agents::turn::Turn;
 use tutti_engine::Ctx;
 use tutti_engine::driver::Entry;
 use tutti_engine::event::Kind;
-use tutti_engine::journal::body::{ChildCompleted, Completed, Ended, Queued};
-use tutti_engine::session::{Said, Speaker, tokens_of};
+use tutti_engine::journal::body::{ChildCompleted, Completed, Ended, Queued, SessionRead};
+use tutti_engine::session::{Said, Speaker, Turns, tokens_of};
 
 /// The step that holds a run's summary of what was said before it.
 const SUMMARY_KEY: &str = "compact[1]/ask";
@@ -46,13 +46,21 @@ pub fn answer(entry: &Entry) -> Option<Value> {
 pub fn recall(journal: &[Entry]) -> Vec<Said> {
     let (Some(first), Some(last)) = (journal.first(), journal.last()) else { return Vec::new() };
     let Ok(queued) = serde_json::from_slice::<Queued>(&first.body) else { return Vec::new() };
-    let said = |role, agent, text, at| Said { role, agent, text, run_id: queued.run_id, at };
+    let said = |role, agent, text, at| Said { role, agent, text, run_id: queued.run_id, at, stands_for: None };
     let summary = journal.iter().filter(|e| e.key == SUMMARY_KEY).find_map(answer);
     let summary = said(Speaker::Summary, None, summary.as_ref().map(text).unwrap_or_default(), first.at);
+    let summary = Said { stands_for: read_turns(journal), ..summary };
     let question = said(Speaker::User, None, question(&queued), first.at);
     let (agent, text) = conclusion(journal, last);
     let answer = said(Speaker::Assistant, agent, text, last.at);
     [summary, question, answer].into_iter().filter(|said| !said.text.is_empty()).collect()
+}
+
+/// The turns that the run read before it summed them up.
+fn read_turns(journal: &[Entry]) -> Option<Turns> {
+    let note = journal.iter().find(|e| e.kind == Kind::EngineSession)?;
+    let SessionRead { head, from, skip } = serde_json::from_slice(&note.body).ok()?;
+    Some(Turns { from, to: head, skip })
 }
 
 fn question(queued: &Queued) -> String {
@@ -194,6 +202,22 @@ mod tests {
             "output": {"output": {"value": "all agree"}, "stopped_by": "completed", "iterations": 1}});
         let nested = [asked(), entry(2, Kind::ChildCompleted, "p/run", child), end("p/run")];
         assert_eq!(texts(&nested)[1], (None, "all agree".into()));
+    }
+
+    #[test]
+    fn a_summary_cites_the_turns_that_it_stands_for() {
+        let note = json!({"head": 9, "from": 3, "skip": [5]});
+        let output = json!({"output": {"value": "y"}, "stopped_by": "completed", "iterations": 1});
+        let journal = [
+            queued("sequential", &json!({"input": "x", "agents": []})),
+            entry(2, Kind::EngineSession, "", note),
+            entry(3, Kind::AgentMessage, SUMMARY_KEY, json!({"output": {"text": "All of it."}, "agent": "summary"})),
+            entry(4, Kind::RunCompleted, "", json!({ "output": output })),
+        ];
+        let said = recall(&journal);
+        assert_eq!((said[0].role, said[0].text.as_str()), (Speaker::Summary, "All of it."));
+        assert_eq!(said[0].stands_for, Some(Turns { from: 3, to: 9, skip: vec![5] }));
+        assert!(said[1..].iter().all(|said| said.stands_for.is_none()));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A model that fails: tried again where that may help, then reported with the agent's name.
+//! A model that fails: tried again where that may help, then reported with the agent's name. What providers offer, how often they
+//! are asked.
 
 use super::{QUESTION, agent, on_models, text};
 use serde_json::{Value, json};
@@ -125,4 +126,46 @@ async fn an_answer_that_is_not_the_json_asked_for_is_reported() {
     assert_eq!(mended["status"], "completed", "{mended}");
     let result = server.client().orchestrate(&clerk("fail-content")).await;
     assert_eq!((&result["status"], &result["error"]["agent"]), (&json!("failed"), &json!("clerk")), "{result}");
+}
+
+#[tokio::test]
+async fn what_is_offered_is_listed_and_tried() {
+    let provider = Provider::start().await;
+    let start = Start::new().model(&provider).file(
+        "tutti.toml",
+        "[providers.gone]\nbase_url = \"http://127.0.0.1:9/v1\"\n[routes.steady]\nhops = [\"gone\"]\n",
+    );
+    let server = start.start().await;
+    let offers = server.client().get("/v1/llm/models").await.expect(200).json();
+    let of = |name: &str| {
+        let items = offers["items"].as_array().unwrap();
+        items.iter().find(|offer| offer["provider"] == name).unwrap_or_else(|| panic!("{offers}")).clone()
+    };
+    assert!(text(&of("gone")["error"]).contains("cannot be reached"), "{offers}");
+    assert_eq!((&of("steady")["kind"], &of("steady")["hops"]), (&json!("route"), &json!(["gone"])));
+    assert_eq!(of("llm")["is_default"], true);
+    let test =
+        async |body: &Value| server.client().post("/v1/llm/test-connection", body).persist().await.expect(200).json();
+    let fine = test(&json!({})).await;
+    assert!(fine["ok"] == true && fine["model"].is_string() && fine["latency_ms"].is_u64(), "{fine}");
+    let gone = test(&json!({"model": "gone:m"})).await;
+    assert!(gone["ok"] == false && text(&gone["error"]).contains("cannot be reached"), "{gone}");
+    server.client().post("/v1/llm/test-connection", &json!({"model": 5})).persist().await.expect(422);
+    let offline = Server::start().await;
+    let offers = offline.client().get("/v1/llm/models").await.expect(200).json();
+    assert_eq!(offers["items"][0]["models"], json!(["tutti-offline"]), "{offers}");
+    let tried = offline.client().call(reqwest::Method::POST, "/v1/llm/test-connection").await.expect(200).json();
+    assert_eq!(tried["model"], "tutti-offline", "{tried}");
+}
+
+#[tokio::test]
+async fn a_provider_is_not_asked_more_often_than_it_may_be() {
+    let provider = Provider::start().await;
+    let start = Start::new().model(&provider).env("LLM_REQUESTS_PER_MINUTE", "3").env("MAX_RETRIES", "0");
+    let server = start.start().await;
+    let mut request = on_models("concurrent", &["test"; 8]);
+    // Who would have to wait for a minute is told so.
+    request["options"] = json!({"timeout_seconds": 3});
+    let result = server.client().orchestrate(&request).await;
+    assert_eq!(provider.log().len(), 3, "{result}");
 }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 const DESCRIPTION_CHARS_MAX: usize = 2_000;
 const NAMES_MAX: usize = 64;
 const URL_CHARS_MAX: usize = 2_000;
+/// A month.
+const CACHE_SECONDS_MAX: i64 = 31 * 24 * 3_600;
 
 impl AgentDefinition {
     /// Reads one whose name stands in it; `policy` says which endpoints it may have, none means any: the operator's own.
@@ -41,6 +43,7 @@ impl AgentDefinition {
         let reasoning = form.field("reasoning").choice(&REASONING).unwrap_or_default();
         let max_tokens = form.field("max_tokens").integer(1, 1_000_000).and_then(|n| u32::try_from(n).ok());
         let temperature = form.field("temperature").number(0.0, 2.0);
+        let cache = form.field("cache_seconds").integer(0, CACHE_SECONDS_MAX).and_then(|n| u32::try_from(n).ok());
         let endpoint = read_endpoint(form, kind, policy);
         form.no_others();
         Some(Self {
@@ -54,6 +57,7 @@ impl AgentDefinition {
             reasoning,
             max_tokens,
             temperature,
+            cache_seconds: cache,
             endpoint,
             ..Self::llm("", instructions?)
         })
@@ -82,6 +86,8 @@ impl AgentDefinition {
                     "description": "How it goes about its work."},
                 "max_tokens": {"type": "integer", "minimum": 1, "maximum": 1_000_000, "description": "Most tokens of one answer."},
                 "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+                "cache_seconds": {"type": "integer", "minimum": 0, "maximum": CACHE_SECONDS_MAX,
+                    "description": "For how long an answer is given again to the very same question; 0 for never."},
                 "endpoint": {"type": "string", "format": "uri", "description": "Where a service is asked."}
             }
         })

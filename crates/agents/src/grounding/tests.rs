@@ -21,7 +21,7 @@ fn ask(query: &str, limit: u32) -> Retrieve {
 #[tokio::test]
 async fn a_question_finds_the_passage_and_where_it_stands() {
     let library = library(None);
-    let cx = library.context(Time(0), Time(1_000), None);
+    let cx = library.context(tutti_engine::run::Owner::local(), Time(0), Time(1_000), None);
     let text = "# Cards\n\nBlock a lost card in the app.\n\n# Fees\n\nTransfers abroad cost a fee.";
     let (passages, is_new) = library.put(&cx, "acme", document("help", "Help", text)).await.unwrap();
     assert!(passages == 1 && is_new);
@@ -40,7 +40,7 @@ async fn a_question_finds_the_passage_and_where_it_stands() {
 async fn without_the_embedding_provider_words_have_to_do_and_nothing_new_is_kept() {
     let embedder = Embedder { base_url: "http://embeddings.invalid/v1".into(), api_key: None, model: "m".into() };
     let plain = library(None);
-    let cx = plain.context(Time(0), Time(1_000), None);
+    let cx = plain.context(tutti_engine::run::Owner::local(), Time(0), Time(1_000), None);
     plain.put(&cx, "acme", document("a", "A", "A lost card.")).await.unwrap();
     let library = Library { embedder: Some(embedder), ..plain };
     let found = library.search(&cx, &ask("lost card", 3)).await.unwrap();

@@ -6,7 +6,7 @@ use super::chat::{Call, Pieces};
 use super::failure::{self, CLASS};
 use super::{ChatMessage, ChatReply, ChatRequest, Finish, Provider, Role, ToolCall, Usage};
 use futures_util::StreamExt;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tutti_engine::activity::ActivityError;
@@ -30,10 +30,7 @@ pub(super) async fn chat(call: &Call<'_>, pieces: &mut Pieces) -> Result<ChatRep
     };
     let provider = call.provider;
     let mut headers = body::headers(call, pieces.wanted());
-    headers.insert(HeaderName::from_static("anthropic-version"), HeaderValue::from_static(VERSION));
-    if let Some(key) = body::key(provider, "")? {
-        headers.insert(HeaderName::from_static("x-api-key"), key);
-    }
+    sign(provider, &mut headers)?;
     let request = OutRequest {
         method: Method::POST,
         url: format!("{}/messages", provider.base_url.trim_end_matches('/')),
@@ -66,6 +63,15 @@ pub(super) async fn chat(call: &Call<'_>, pieces: &mut Pieces) -> Result<ChatRep
     };
     answer.model = answer.model.filter(|m| !m.is_empty()).or_else(|| Some(model.to_owned()));
     Ok(answer.reply(call.request))
+}
+
+/// The headers that this API wants with every request.
+pub(super) fn sign(provider: &Provider, headers: &mut HeaderMap) -> Result<(), ActivityError> {
+    headers.insert(HeaderName::from_static("anthropic-version"), HeaderValue::from_static(VERSION));
+    if let Some(key) = body::key(provider, "")? {
+        headers.insert(HeaderName::from_static("x-api-key"), key);
+    }
+    Ok(())
 }
 
 /// The request's body. The system prompt stands apart, and neighbours of one role are one message.
@@ -196,7 +202,7 @@ impl Answer {
         let (read, written) = (self.usage.read(), self.usage.output_tokens.unwrap_or(0));
         let usage = match read.saturating_add(written) {
             0 => Usage::estimate(request, &text, &tool_calls),
-            _ => Usage { input_tokens: read, output_tokens: written, estimated: false, cost: None },
+            _ => Usage { input_tokens: read, output_tokens: written, ..Usage::default() },
         };
         let finish = match self.stop_reason.as_deref() {
             Some("max_tokens" | "model_context_window_exceeded") => Finish::Length,

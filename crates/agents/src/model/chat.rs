@@ -1,9 +1,10 @@
 //! The activity `model.chat`: what all dialects share.
 
 use super::failure::CLASS;
+use super::limit::{self, Watch};
 use super::provider::{self, Provider, ProviderRef};
 use super::route;
-use super::{ChatMessage, ChatReply, ChatRequest, ModelKind, Usage};
+use super::{ChatMessage, ChatReply, ChatRequest, ModelKind, Usage, cache};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
@@ -32,14 +33,28 @@ impl Activity for Chat {
     async fn run(self, cx: ActivityCx) -> Result<ChatReply, ActivityError> {
         let (provider, model) = provider::pick(&self.provider, self.request.model.as_deref());
         let request = ChatRequest { model: model.map(ToOwned::to_owned), ..self.request.clone() };
-        let found = provider::find(&provider)?;
-        match &found.kind {
-            ModelKind::Route(route) => route::ask(route, &request, &cx).await,
-            _ => within(&found, &request, &cx, left(&cx)).await,
+        let (found, watch) = (provider::find(&provider)?, Watch::start(&cx));
+        let place = cache::place(&found, &request, &cx);
+        if let Some(place) = &place
+            && let Some(reply) = place.find(cx.deltas.as_deref()).await
+        {
+            return Ok(reply);
         }
+        let reply = match &found.kind {
+            ModelKind::Route(route) => route::ask(route, &request, &cx, watch).await?,
+            _ => {
+                limit::admit(&found, &request, watch, left(&cx, watch).unwrap_or(found.total_max)).await?;
+                within(&found, &request, &cx, watch, left(&cx, watch)).await?
+            }
+        };
+        if let Some(place) = &place {
+            place.keep(&reply).await;
+        }
+        Ok(reply)
     }
 
     fn spent(output: &ChatReply) -> Option<Amounts> {
+        // A kept answer used nothing, and says so.
         let Usage { input_tokens, output_tokens, cost, .. } = output.usage;
         Some(Amounts {
             tokens: input_tokens.saturating_add(output_tokens),
@@ -63,11 +78,16 @@ pub(super) async fn within(
     provider: &Provider,
     request: &ChatRequest,
     cx: &ActivityCx,
+    watch: Watch,
     most: Option<Duration>,
 ) -> Result<ChatReply, ActivityError> {
     let total = most.map_or(provider.total_max, |most| most.min(provider.total_max));
-    match tokio::time::timeout(total, Box::pin(ask(provider, request, cx))).await {
-        Ok(reply) => reply.map(|reply| priced(provider, request, reply)),
+    match tokio::time::timeout(total, Box::pin(ask(provider, request, cx, watch))).await {
+        Ok(Ok(reply)) => {
+            limit::settle(provider, request, &reply.usage, watch).await;
+            Ok(priced(provider, request, reply))
+        }
+        Ok(Err(error)) => Err(error),
         Err(_) => {
             let what = format!("the model provider's answer was not complete after {} ms", total.as_millis());
             Err(ActivityError::retry(CLASS, what).sent())
@@ -84,10 +104,10 @@ fn priced(provider: &Provider, request: &ChatRequest, mut reply: ChatReply) -> C
     reply
 }
 
-/// What is left of the call's time as it begins.
-pub(super) fn left(cx: &ActivityCx) -> Option<Duration> {
-    let left = cx.deadline?.0.saturating_sub(cx.now.0);
-    Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
+/// What is left of the call's time.
+pub(super) fn left(cx: &ActivityCx, watch: Watch) -> Option<Duration> {
+    let all = cx.deadline?.0.saturating_sub(cx.now.0);
+    Some(Duration::from_millis(u64::try_from(all).unwrap_or(0)).saturating_sub(watch.elapsed()))
 }
 
 /// One request to a dialect.
@@ -95,6 +115,7 @@ pub(super) struct Call<'a> {
     pub provider: &'a Provider,
     pub request: &'a ChatRequest,
     pub cx: &'a ActivityCx,
+    pub watch: Watch,
     /// The step's key; another one for a repair, since its body differs.
     pub idempotency_key: Option<String>,
 }
@@ -129,12 +150,17 @@ impl Pieces {
     }
 }
 
-async fn ask(provider: &Provider, request: &ChatRequest, cx: &ActivityCx) -> Result<ChatReply, ActivityError> {
+async fn ask(
+    provider: &Provider,
+    request: &ChatRequest,
+    cx: &ActivityCx,
+    watch: Watch,
+) -> Result<ChatReply, ActivityError> {
     let form = request.output_schema.as_ref().map(compile).transpose()?;
     // A structured answer may need repair, so its text goes out only when it is final.
     let sink = cx.deltas.clone().filter(|_| form.is_none());
     let mut pieces = Pieces { sink, wanted: cx.deltas.is_some(), pushed: false };
-    let call = Call { provider, request, cx, idempotency_key: cx.idempotency_key.clone() };
+    let call = Call { provider, request, cx, watch, idempotency_key: cx.idempotency_key.clone() };
     let mut reply = super::dialect(&call, &mut pieces).await?;
     if let Some(form) = &form
         && reply.tool_calls.is_empty()
@@ -177,8 +203,9 @@ async fn fitted(
         "Your answer does not fit the required JSON Schema:\n{why}\nAnswer again with the corrected JSON and nothing else."
     )));
     let idempotency_key = call.idempotency_key.as_ref().map(|key| format!("{key}/repair"));
-    let repair = Call { provider: call.provider, request: &request, cx: call.cx, idempotency_key };
-    // The first answer was billed, whatever becomes of the second.
+    let repair = Call { request: &request, idempotency_key, ..*call };
+    // The first answer was billed, whatever becomes of the second. How long this may take is bounded outside.
+    limit::admit(call.provider, &request, call.watch, call.provider.total_max).await.map_err(ActivityError::sent)?;
     let mut second = super::dialect(&repair, pieces).await.map_err(ActivityError::sent)?;
     second.usage = second.usage.plus(first.usage);
     match fit(form, &second.text) {

@@ -6,8 +6,8 @@ mod wire;
 use super::body::{self, ERROR_BYTES_MAX};
 use super::chat::{Call, Pieces};
 use super::failure::{self, CLASS};
-use super::{ChatReply, Finish, Usage};
-use http::{Method, header};
+use super::{ChatReply, Finish, Provider, Usage};
+use http::{HeaderMap, Method, header};
 use tutti_engine::activity::ActivityError;
 use tutti_engine::ports::outbound::{OutRequest, Outbound};
 
@@ -22,9 +22,7 @@ pub(super) async fn chat(
     };
     let provider = call.provider;
     let mut headers = body::headers(call, pieces.wanted());
-    if let Some(key) = body::key(provider, "Bearer ")? {
-        headers.insert(header::AUTHORIZATION, key);
-    }
+    sign(provider, &mut headers)?;
     // OpenAI's newer models refuse the old name; other servers know only that.
     let is_openai = provider.base_url.starts_with("https://api.openai.com/");
     let bound_name = if is_openai { "max_completion_tokens" } else { "max_tokens" };
@@ -52,6 +50,14 @@ pub(super) async fn chat(
         wire::whole(provider, &body)?
     };
     Ok(reply(call, model, answer))
+}
+
+/// The headers that this API wants with every request.
+pub(super) fn sign(provider: &Provider, headers: &mut HeaderMap) -> Result<(), ActivityError> {
+    if let Some(key) = body::key(provider, "Bearer ")? {
+        headers.insert(header::AUTHORIZATION, key);
+    }
+    Ok(())
 }
 
 /// What both forms of answer come down to.

@@ -1,6 +1,7 @@
 //! Who the models are reached through. Process configuration: an activity carries only a provider's name, so that no
 //! address and no key is ever journaled, and a run that waits over a restart finds the provider as it is then.
 
+use super::limit::Limits;
 use super::price::{Price, Prices};
 use super::route::{Hop, Route};
 use super::scripted::Script;
@@ -58,6 +59,8 @@ pub enum Kind {
 /// One provider and its bounds.
 #[derive(Clone)]
 pub struct Provider {
+    /// Its name in the installed table, which [`install`] gives it.
+    pub name: String,
     /// Dialect.
     pub kind: Kind,
     /// Where its API begins, e.g. `https://api.openai.com/v1`.
@@ -76,11 +79,16 @@ pub struct Provider {
     pub line_bytes_max: usize,
     /// Offline only: the wait between two words of a streamed answer, for people who watch. Zero by default.
     pub pace: Duration,
+    /// How often it may be asked.
+    pub limits: Limits,
+    /// For how long an answer is given again to the same question at temperature 0, where a request does not say.
+    pub cached_for: Option<Duration>,
 }
 
 impl std::fmt::Debug for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Provider")
+            .field("name", &self.name)
             .field("kind", &self.kind)
             .field("base_url", &crate::egress::shown(&self.base_url))
             .field("api_key", &self.api_key.as_ref().map(|_| "***"))
@@ -92,6 +100,7 @@ impl std::fmt::Debug for Provider {
 impl Provider {
     fn of(kind: Kind, default_model: Option<String>) -> Self {
         Self {
+            name: String::new(),
             kind,
             base_url: String::new(),
             api_key: None,
@@ -101,6 +110,8 @@ impl Provider {
             body_bytes_max: 16 << 20,
             line_bytes_max: 1 << 20,
             pace: Duration::ZERO,
+            limits: Limits::default(),
+            cached_for: None,
         }
     }
 
@@ -169,7 +180,7 @@ pub fn install(providers: Providers) -> Result<(), String> {
     }
     let mut table = INSTALLED.write().unwrap_or_else(PoisonError::into_inner);
     for (name, provider) in map {
-        let provider = Arc::new(provider);
+        let provider = Arc::new(Provider { name: name.clone(), ..provider });
         if name == default {
             table.insert(ProviderRef::DEFAULT.into(), provider.clone());
         }
@@ -221,6 +232,14 @@ pub fn installed() -> Vec<String> {
         names.push(ProviderRef::OFFLINE.into());
     }
     names
+}
+
+/// Every provider and route by name, and whether it is the default.
+pub(super) fn all() -> Vec<(Arc<Provider>, bool)> {
+    let table = INSTALLED.read().unwrap_or_else(PoisonError::into_inner);
+    let default = table.get(ProviderRef::DEFAULT);
+    let named = table.iter().filter(|(name, _)| *name != ProviderRef::DEFAULT);
+    named.map(|(_, found)| (found.clone(), default.is_some_and(|default| Arc::ptr_eq(default, found)))).collect()
 }
 
 /// The provider behind a name.

@@ -21,7 +21,7 @@ fn message(content: &Value, stop: &str) -> String {
         .to_string()
 }
 
-const BILLED: Usage = Usage { input_tokens: 15, output_tokens: 7, estimated: false, cost: None };
+const BILLED: Usage = Usage { input_tokens: 15, output_tokens: 7, estimated: false, cost: None, cached: false };
 
 #[tokio::test]
 async fn a_plain_answer_and_what_was_sent() {

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod anthropic;
+mod kept;
+mod limits;
+mod offers;
 mod openai;
 mod route;
 mod scripted;

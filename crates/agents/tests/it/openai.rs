@@ -42,7 +42,7 @@ fn spoken(words: &[&str]) -> String {
     text + &event(&json!({}), Some("stop")) + USAGE + "data: [DONE]\n\n"
 }
 
-const BILLED: Usage = Usage { input_tokens: 11, output_tokens: 7, estimated: false, cost: None };
+const BILLED: Usage = Usage { input_tokens: 11, output_tokens: 7, estimated: false, cost: None, cached: false };
 
 fn retries(error: &ActivityError) -> Option<u64> {
     assert_eq!(error.class, "LlmError", "{error}");
@@ -160,7 +160,7 @@ async fn usage_that_is_missing_is_estimated_and_says_so() {
     let (_server, ask) =
         asking("usage", |_| json(r#"{"choices":[{"message":{"content":"12345678"}}],"usage":null}"#)).await;
     let reply = ask.say("123456789").await.unwrap();
-    assert_eq!(reply.usage, Usage { input_tokens: 3, output_tokens: 2, estimated: true, cost: None });
+    assert_eq!(reply.usage, Usage { input_tokens: 3, output_tokens: 2, estimated: true, ..Usage::default() });
     assert_eq!((reply.model.as_str(), reply.finish), ("m-1", Finish::Stop));
     let (_server, ask) =
         asking("refusal", |_| json(r#"{"choices":[{"message":{"content":null,"refusal":"I may not."}}]}"#)).await;

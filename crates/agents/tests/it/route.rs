@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::http_agent::{AskHttp, Line};
-use tutti_agents::model::{Hop, Price, Prices, Provider, ProviderRef, Providers, Route, install, price};
+use tutti_agents::model::{Balance, Hop, Price, Prices, Provider, ProviderRef, Providers, Route, install, price};
 use tutti_engine::activity::{Activity, Next};
 
 fn said(text: &str) -> String {
@@ -22,6 +22,16 @@ fn hop(name: &str, model: Option<&str>) -> Hop {
 
 /// Installs two servers and a route over both; answers what the route is asked through.
 async fn route(name: &str, first: &crate::server::Server, second: &crate::server::Server) -> crate::server::Ask {
+    balanced(name, first, second, Balance::Order, &[]).await
+}
+
+async fn balanced(
+    name: &str,
+    first: &crate::server::Server,
+    second: &crate::server::Server,
+    balance: Balance,
+    weights: &[u32],
+) -> crate::server::Ask {
     let (a, b) = (format!("{name}-a"), format!("{name}-b"));
     for (name, server) in [(&a, first), (&b, second)] {
         install(Providers::only(name.as_str(), Provider::openai(&server.base_url, None, Some("m".into())))).unwrap();
@@ -29,7 +39,7 @@ async fn route(name: &str, first: &crate::server::Server, second: &crate::server
     let hops = vec![hop(&a, None), hop(&b, Some("m-2"))];
     let route = Provider {
         base_url: first.base_url.clone(),
-        ..Provider::route(Route { hops, cooldown: Duration::from_secs(60) })
+        ..Provider::route(Route { hops, balance, weights: weights.to_vec(), cooldown: Duration::from_secs(60) })
     };
     let mut asked = ask(name, route);
     let policy = EgressPolicy::parse("", &[&first.base_url, &second.base_url]).unwrap();
@@ -171,4 +181,45 @@ async fn a_hostile_name_of_a_model_is_priced_at_once() {
     let name = format!("{}x", "maze:".repeat(40));
     assert_eq!(price(&ProviderRef::named("maze"), Some(&name)), None);
     assert_eq!(price(&ProviderRef::default(), Some(&name)), None);
+}
+
+#[tokio::test]
+async fn weights_share_the_calls_and_the_same_call_goes_the_same_way() {
+    let (first, second) = (serve(|_| json(said("a"))).await, serve(|_| json(said("b"))).await);
+    let mut asked = balanced("weighted", &first, &second, Balance::Weighted, &[3, 1]).await;
+    for call in 0..200 {
+        asked.cx.idempotency_key = Some(format!("run-{call}/ask"));
+        let answer = asked.say("?").await.unwrap().text;
+        assert_eq!(asked.say("?").await.unwrap().text, answer, "sent again, it comes to the provider that knows it");
+    }
+    let (a, b) = (first.seen.lock().unwrap().len(), second.seen.lock().unwrap().len());
+    assert!(a + b == 400 && (250..=350).contains(&a), "three to one, give or take: {a} to {b}");
+}
+
+#[tokio::test]
+async fn the_least_busy_is_asked_first_and_stands_in_when_it_fails() {
+    // The first never answers while the second does.
+    let first = serve(|_| crate::server::stall("")).await;
+    let second = serve(|_| json(said("b"))).await;
+    let asked = balanced("busy", &first, &second, Balance::LeastBusy, &[]).await;
+    let stuck = asked.say("stuck");
+    tokio::pin!(stuck);
+    let rest = async {
+        while first.seen.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..20 {
+            assert_eq!(asked.say("?").await.unwrap().text, "b");
+        }
+    };
+    tokio::select! {
+        answer = &mut stuck => panic!("{answer:?}"),
+        () = rest => {}
+    }
+    assert_eq!(first.seen.lock().unwrap().len(), 1, "it is busy");
+    let second = serve(|_| answer(503, "text/plain", "down")).await;
+    let first = serve(|_| json(said("a"))).await;
+    let asked = balanced("idle", &second, &first, Balance::LeastBusy, &[9, 1]).await;
+    assert_eq!(asked.say("?").await.unwrap().text, "a");
+    assert_eq!(second.seen.lock().unwrap().len(), 1, "its weight says that it comes first where nobody is busy");
 }

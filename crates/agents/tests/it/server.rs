@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Response, StatusCode};
-use axum::routing::post;
+use axum::routing::{get, post};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tutti_agents::egress::{Egress, EgressPolicy};
 use tutti_agents::model::{Chat, ChatMessage, ChatReply, ChatRequest, Provider, ProviderRef, Providers, install};
 use tutti_engine::activity::{Activity, ActivityCx, ActivityError, DeltaSink};
-use tutti_engine::run::Time;
+use tutti_engine::run::{Owner, Time};
 
 /// Wed, 21 Oct 2015 07:28:00 GMT.
 pub const NOW: Time = Time(1_445_412_480_000);
@@ -39,7 +39,7 @@ pub async fn serve(answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> 
     let handler = move |headers: HeaderMap, body: Bytes| {
         let (log, answer) = (log.clone(), answer.clone());
         async move {
-            let body = serde_json::from_slice(&body).unwrap();
+            let body = serde_json::from_slice(&body).unwrap_or_default();
             let n = {
                 let mut log = log.lock().unwrap();
                 log.push(Seen { headers, body });
@@ -53,6 +53,7 @@ pub async fn serve(answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> 
     let router = Router::new()
         .route("/v1/chat/completions", post(handler.clone()))
         .route("/v1/messages", post(handler.clone()))
+        .route("/v1/models", get(handler.clone()))
         .route("/v1/ask", post(handler));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     Server { base_url, seen }
@@ -155,6 +156,7 @@ pub fn ask(name: &str, provider: Provider) -> Ask {
         deltas: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
         session: None,
+        owner: Owner::local(),
     };
     Ask { name: name.to_owned(), cx, pieces: Arc::default() }
 }

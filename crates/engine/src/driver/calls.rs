@@ -102,6 +102,7 @@ async fn run(mut last_word: LastWord, spawn: Spawn, ports: Ports, slots: Arc<Sem
         deltas: sink.clone().map(|s| s as Arc<dyn DeltaSink>),
         traceparent: spawn.traceparent,
         session: spawn.session,
+        owner: spawn.owner,
     };
     let work = (spawn.request.start)(spawn.request.args, cx);
     let outcome = guarded(work, bound, sink.as_deref()).await;

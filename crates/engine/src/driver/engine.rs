@@ -478,6 +478,18 @@ impl Engine {
         &self.inner.ports.store
     }
 
+    /// What may be forgotten, where there is such a place.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Arc<dyn Cache>> {
+        self.inner.ports.cache.as_ref()
+    }
+
+    /// The way out, for questions that no run asks.
+    #[must_use]
+    pub fn outbound(&self) -> &Arc<dyn Outbound> {
+        &self.inner.ports.outbound
+    }
+
     /// Now, by the engine's clock.
     #[must_use]
     pub fn now(&self) -> Time {

@@ -5,7 +5,7 @@ use crate::driver::read::{Entry, entries};
 use crate::event::Kind;
 use crate::journal::body::{Queued, SessionRead};
 use crate::ports::store::{ListTurns, Receipt, RunRow, Store, StoreError, Transition};
-use crate::run::RunNo;
+use crate::run::{RunId, RunNo};
 use crate::session::{Said, SessionRow, Speaker, TurnRow, Window, tokens_of};
 use crate::shard::wire::Recalled;
 use std::fmt;
@@ -46,7 +46,7 @@ impl Recall {
     /// As [`run`](Self::run), of a turn: its run has ended, so what was said in it stays the same and may be remembered.
     async fn turn(&self, ports: &Ports, turn: &TurnRow) -> Result<Vec<Said>, StoreError> {
         let Some(cache) = &ports.cache else { return self.run(ports.store.as_ref(), turn.run).await };
-        let key = format!("said:{}", turn.id);
+        let key = key(turn.id);
         if let Some(said) = cache.get(&key).await.and_then(|kept| serde_json::from_slice(&kept).ok()) {
             return Ok(said);
         }
@@ -56,6 +56,11 @@ impl Recall {
         }
         Ok(said)
     }
+}
+
+/// Where what was said in a run is remembered.
+pub(crate) fn key(run: RunId) -> String {
+    format!("said:{run}")
 }
 
 /// The newest turns inside a window: whole turns, until one would not fit.
@@ -147,7 +152,7 @@ pub(crate) fn queued(journal: &[Entry]) -> Option<Queued> {
     journal.first().filter(|e| e.kind == Kind::RunQueued).and_then(|e| serde_json::from_slice(&e.body).ok())
 }
 
-async fn take_back(store: &dyn Store, runs: Vec<RunNo>) -> Result<(), StoreError> {
+pub(crate) async fn take_back(store: &dyn Store, runs: Vec<RunNo>) -> Result<(), StoreError> {
     match commit(store, Transition { voids: runs, ..Transition::default() }).await {
         Receipt::Committed => Ok(()),
         other => Err(failure(other)),

@@ -4,13 +4,16 @@ use crate::driver::Message;
 use crate::driver::engine::{Engine, SubmitError};
 use crate::driver::lane::{self, Lane};
 use crate::driver::lanes::shard_of;
-use crate::driver::recall::{commit, failure, newest};
+use crate::driver::recall::{self, commit, failure, newest};
 use crate::driver::thread::Word;
 use crate::journal::body::{CancelRequested, SessionRead};
-use crate::ports::store::{InboxItem, Receipt, Refusal, StoreError, Transition};
+use crate::ports::store::{InboxItem, ListTurns, Receipt, Refusal, StoreError, Transition};
 use crate::run::{RunId, RunNo, Submit, Time};
-use crate::session::{OnBusy, Said, SessionRow, Window};
+use crate::session::{OnBusy, Said, SessionRow, TurnRow, Window};
 use std::sync::atomic::Ordering;
+
+/// Turns looked at at once.
+const TURNS: u32 = 200;
 
 /// Where a new run goes.
 pub(super) struct Placed {
@@ -132,6 +135,47 @@ impl Engine {
             self.shard_of(item.run).send(Word::Mail(item));
         }
         Ok(true)
+    }
+
+    /// Takes back every turn of a session: later runs read none of them. Runs, journals and what is under way stay as they are, and
+    /// a run that ends from now on writes its turn. Answers how many turns it were.
+    ///
+    /// # Errors
+    /// The store did not do it.
+    pub async fn take_back(&self, session: &SessionRow) -> Result<u64, StoreError> {
+        let (mut count, mut to) = (0, session.head);
+        loop {
+            let turns = self.turns_until(session, to).await?;
+            let Some(oldest) = turns.last() else { return Ok(count) };
+            to = oldest.n - 1;
+            count += turns.len() as u64;
+            recall::take_back(self.inner.ports.store.as_ref(), turns.iter().map(|turn| turn.run).collect()).await?;
+        }
+    }
+
+    /// Forgets what is remembered of a session's turns; the next run reads their journals again. Answers how many it were.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn forget_recalled(&self, session: &SessionRow) -> Result<u64, StoreError> {
+        let Some(cache) = &self.inner.ports.cache else { return Ok(0) };
+        let (mut count, mut to) = (0, session.head);
+        loop {
+            let turns = self.turns_until(session, to).await?;
+            let Some(oldest) = turns.last() else { return Ok(count) };
+            to = oldest.n - 1;
+            for turn in &turns {
+                let key = recall::key(turn.id);
+                count += u64::from(cache.get(&key).await.is_some());
+                cache.remove(&key).await;
+            }
+        }
+    }
+
+    /// The turns up to this one that were not taken back, newest first, as many as are read at once.
+    async fn turns_until(&self, session: &SessionRow, to: u32) -> Result<Vec<TurnRow>, StoreError> {
+        let query = ListTurns { session: session.no, from: 1, to, voids: false, limit: TURNS };
+        if to == 0 { Ok(Vec::new()) } else { self.inner.ports.store.turns(query).await }
     }
 
     fn cancel_item(&self, run: RunNo, by: &str) -> InboxItem {

@@ -74,7 +74,9 @@ impl Sessions {
     }
 
     pub fn list(&self, query: &ListSessions) -> Vec<SessionRow> {
-        let fits = |r: &&SessionRow| r.owner == query.owner && query.before.is_none_or(|b| r.no < b);
+        let is_theirs =
+            |owner: &Owner| owner.tenant == query.tenant && query.user.as_ref().is_none_or(|user| owner.user == *user);
+        let fits = |r: &&SessionRow| is_theirs(&r.owner) && query.before.is_none_or(|b| r.no < b);
         self.rows.values().rev().filter(fits).take(query.limit as usize).cloned().collect()
     }
 

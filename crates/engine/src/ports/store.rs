@@ -321,11 +321,13 @@ pub struct ListRuns {
     pub limit: u32,
 }
 
-/// A page of one owner's sessions, newest first.
+/// A page of sessions, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListSessions {
-    /// Whose.
-    pub owner: Owner,
+    /// Only this tenant's.
+    pub tenant: String,
+    /// Only this user's.
+    pub user: Option<String>,
     /// Only opened before this one.
     pub before: Option<SessionNo>,
     /// Most rows.

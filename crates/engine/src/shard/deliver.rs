@@ -192,6 +192,7 @@ impl Live {
             stream: self.queued.stream && call.traces == crate::cell::Traces::Agent,
             traceparent: self.queued.traceparent.clone(),
             session: self.queued.session_id.clone(),
+            owner: self.queued.owner.clone(),
         };
         drop(cell);
         self.gate.leave(seq, Leave::Spawn(Box::new(spawn)));

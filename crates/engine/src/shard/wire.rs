@@ -3,7 +3,7 @@
 use crate::activity::{Outcome, Request};
 use crate::journal::body::{Ended, SessionRead};
 use crate::ports::store::{InboxItem, Receipt, Row, RunRow, StoreError, Transition};
-use crate::run::{RunId, RunNo, Status, Submit, Time};
+use crate::run::{Owner, RunId, RunNo, Status, Submit, Time};
 use crate::session::Said;
 use crate::shard::gate::Durable;
 use bytes::Bytes;
@@ -112,6 +112,8 @@ pub struct Spawn {
     pub traceparent: Option<String>,
     /// The run's conversation.
     pub session: Option<String>,
+    /// Whose run it is.
+    pub owner: Owner,
 }
 
 /// A run's end, or its block.

@@ -78,6 +78,7 @@ fn recall(journal: &[Entry]) -> Vec<Said> {
         text: serde_json::from_str(text).unwrap(),
         run_id: queued.run_id,
         at,
+        stands_for: None,
     };
     vec![
         said(Speaker::User, queued.input.get(), journal[0].at),

@@ -2,6 +2,7 @@
 
 mod graphs;
 mod grounding;
+mod models;
 mod orchestrator;
 
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use tutti_app::App;
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    let rooms = [graphs::all(), grounding::all(), orchestrator::all()];
+    let rooms = [graphs::all(), grounding::all(), models::all(), orchestrator::all()];
     for more in [answers(), conversations(), tickets(), tasks(), failures()].into_iter().chain(rooms) {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
@@ -74,7 +75,8 @@ fn answers() -> Value {
             "properties": {
                 "tokens": {"type": "integer"}, "input_tokens": {"type": "integer"}, "output_tokens": {"type": "integer"},
                 "cost": {"type": ["integer", "null"],
-                    "description": "Millionths of a US dollar; null where a call's price is not known."}
+                    "description": "Millionths of a US dollar; null where a call's price is not known."},
+                "cached": {"type": "boolean", "description": "There, and true, where nobody was asked: an earlier answer was given again."}
             }
         },
         "RunError": {
@@ -128,14 +130,20 @@ fn conversations() -> Value {
             "type": "object", "required": ["role", "content", "at", "run_id"],
             "properties": {
                 "role": {"type": "string", "enum": ["user", "assistant", "summary"]}, "agent": {"type": "string"},
-                "content": {"type": "string"}, "at": time(), "run_id": uuid()
+                "content": {"type": "string"}, "at": time(), "run_id": uuid(),
+                "stands_for": schema("Cited")
             }
+        },
+        "Cited": {
+            "type": "object", "required": ["from", "to", "runs"], "description": "Turns of a session, and the runs that hold them.",
+            "properties": {"from": {"type": "integer"}, "to": {"type": "integer"}, "runs": {"type": "array", "items": uuid()}}
         },
         "SessionContext": {
             "type": "object", "required": ["session_id", "window", "turns", "tokens", "messages"],
             "properties": {
                 "session_id": {"type": "string"}, "window": {"type": "object"}, "turns": {"type": "object"},
-                "tokens": {"type": "integer"}, "messages": {"type": "array", "items": schema("Message")}
+                "tokens": {"type": "integer"}, "messages": {"type": "array", "items": schema("Message")},
+                "dropped": schema("Cited")
             }
         },
         "ApprovalPage": paged("Approval"),

@@ -107,6 +107,8 @@ async fn the_context_is_what_the_next_run_reads() {
         (&context["turns"], &context["window"]),
         (&json!({"from": 2, "head": 3}), &json!({"messages": 4, "tokens": 8_000}))
     );
+    let (dropped, first) = (&context["dropped"], &client.get("/sessions/s").await.json()["messages"][0]["run_id"]);
+    assert_eq!(dropped, &json!({"from": 1, "to": 1, "runs": [first]}), "what is left out says where it can be read");
     let body = json!({"workflow": "hears", "input": "d", "session_id": "s", "session": {"window_messages": 4}});
     let read = client.post("/v1/runs?wait=20", &body).await.json()["output"].clone();
     assert_eq!(read, "b,a,+a+b,c,a,+a,b,a,+a+b+c+d", "the same");
@@ -116,7 +118,9 @@ async fn the_context_is_what_the_next_run_reads() {
     let markdown = client.get("/sessions/s/context?window_messages=2&format=markdown").await;
     assert_eq!(markdown.header("content-type"), "text/markdown; charset=utf-8");
     assert!(
-        markdown.text.starts_with("# Session s\n\n## User, 20") && markdown.text.contains("\n\nd\n\n## Assistant, 20"),
+        markdown.text.starts_with("# Session s\n\nNot read: turns 1 to 3 (")
+            && markdown.text.contains(").\n\n## User, 20")
+            && markdown.text.contains("\n\nd\n\n## Assistant, 20"),
         "{}",
         markdown.text
     );

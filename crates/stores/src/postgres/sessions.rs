@@ -12,13 +12,24 @@ pub(super) const NAMED: &str = r#"SELECT session, id, tenant, "user", created_at
     WHERE tenant = $1 AND "user" = $2 AND id = $3"#;
 pub(super) const OF_RUN: &str = r#"SELECT session, id, tenant, "user", created_at, updated_at, head FROM sessions JOIN owners USING (owner)
     WHERE session = (SELECT session_no FROM runs WHERE run = $1)"#;
-/// Newest first: numbers of several processes do not rise with time.
-pub(super) const PAGE: &str = r#"SELECT session, id, tenant, "user", created_at, updated_at, head FROM sessions JOIN owners USING (owner)
-    WHERE tenant = $1 AND "user" = $2
-      AND ($3::bigint IS NULL OR (created_at, session) < (SELECT s.created_at, s.session FROM sessions AS s WHERE s.session <= $3 ORDER BY s.session DESC LIMIT 1)
+/// Newest first: numbers of several processes do not rise with time. Two statements, since one for both would be planned for neither.
+macro_rules! page {
+    ($whose:literal) => {
+        concat!(
+            r#"SELECT session, id, tenant, "user", created_at, updated_at, head FROM sessions JOIN owners USING (owner)
+    WHERE tenant = $1 AND "#,
+            $whose,
+            " AND ($3::bigint IS NULL OR (created_at, session) < (SELECT s.created_at, s.session FROM sessions AS s WHERE s.session <= $3 ORDER BY s.session DESC LIMIT 1)
         OR (created_at, session) = (SELECT s.created_at, s.session FROM sessions AS s WHERE s.session < $3 AND NOT EXISTS
           (SELECT 1 FROM sessions AS o WHERE o.session = $3) ORDER BY s.session DESC LIMIT 1))
-    ORDER BY created_at DESC, session DESC LIMIT $4"#;
+    ORDER BY created_at DESC, session DESC LIMIT $4"
+        )
+    };
+}
+/// A page of a user's sessions.
+pub(super) const PAGE: &str = page!(r#""user" = $2"#);
+/// A page of a tenant's; the user is null.
+pub(super) const PAGE_OF_TENANT: &str = page!("$2::text IS NULL");
 pub(super) const TURNS: &str = "SELECT turn >> 1, run, id, ended_at, turn & 1 FROM runs
     WHERE turn IS NOT NULL AND session_no = $1 AND turn BETWEEN $2::bigint * 2 AND $3::bigint * 2 + 1 AND (turn & 1) <= $4::bigint
     ORDER BY turn DESC LIMIT $5";

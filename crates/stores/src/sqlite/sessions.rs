@@ -38,9 +38,14 @@ pub(super) fn session_of(db: &Connection, run: RunNo) -> Result<Option<SessionRo
 }
 
 pub(super) fn sessions(db: &Connection, query: &ListSessions) -> Result<Vec<SessionRow>> {
-    let Some(owner) = owner_no(db, &query.owner)? else { return Ok(Vec::new()) };
-    let sql = format!("{SESSION} sessions.owner = ?1 AND session < ?2 ORDER BY session DESC LIMIT ?3");
     let before = query.before.map_or(i64::MAX, |no| no.0);
+    let Some(user) = &query.user else {
+        let sql = format!("{SESSION} tenant = ?1 AND session < ?2 ORDER BY session DESC LIMIT ?3");
+        return db.prepare_cached(&sql)?.query_map(params![query.tenant, before, query.limit], session_row)?.collect();
+    };
+    let owner = Owner { tenant: query.tenant.clone(), user: user.clone() };
+    let Some(owner) = owner_no(db, &owner)? else { return Ok(Vec::new()) };
+    let sql = format!("{SESSION} sessions.owner = ?1 AND session < ?2 ORDER BY session DESC LIMIT ?3");
     db.prepare_cached(&sql)?.query_map(params![owner, before, query.limit], session_row)?.collect()
 }
 

@@ -30,10 +30,18 @@ pub struct Prune {
 
 /// Shows which store a server has, its size, and its oldest run.
 pub async fn status(args: &Status, loaded: &Loaded) -> anyhow::Result<()> {
-    let status = args.server.client(loaded)?.get("/v1/db/status").await?;
-    if args.json {
-        return Ok(show::json(&status)?);
+    args.tell(loaded, "/v1/db/status", "STORE").await
+}
+
+impl Status {
+    /// Shows what stands at `path`, a row each, under the heading `what`.
+    pub async fn tell(&self, loaded: &Loaded, path: &str, what: &str) -> anyhow::Result<()> {
+        let status = self.server.client(loaded)?.get(path).await?;
+        if self.json { Ok(show::json(&status)?) } else { Ok(show::out(&rows(&status, what))?) }
     }
+}
+
+fn rows(status: &Value, what: &str) -> String {
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (name, value) in status.as_object().into_iter().flatten() {
@@ -43,7 +51,7 @@ pub async fn status(args: &Status, loaded: &Loaded) -> anyhow::Result<()> {
             other => rows.push(vec![name.clone(), word(other)]),
         }
     }
-    Ok(show::out(&table(show::paint(), &["STORE", "VALUE"], &rows))?)
+    table(show::paint(), &[what, "VALUE"], &rows)
 }
 
 /// Removes ended runs that retention no longer keeps, or counts them.

@@ -1,6 +1,6 @@
 //! The language model that answers where an agent names none.
 
-use super::form::{Maybe, Seconds, Secret, Text, WebUrl};
+use super::form::{Integer, Maybe, Seconds, Secret, Text, WebUrl};
 use super::setting::concern;
 use reqwest::Url;
 use secrecy::SecretString;
@@ -19,6 +19,12 @@ concern! {
             "Provider or route of tutti.toml that answers where an agent names none.";
         LLM_TIMEOUT: timeout: Duration = Seconds { min_ms: 100, max_s: 3_600 }, Some("120"),
             "How long a model may stay silent before the call is given up.";
+        LLM_REQUESTS_PER_MINUTE: requests: Option<u32> = Maybe(Integer { min: 1, max: 1_000_000 }), None,
+            "Most requests to that API in any minute; processes that share Redis count together.";
+        LLM_TOKENS_PER_MINUTE: tokens: Option<u32> = Maybe(Integer { min: 1, max: 1_000_000_000 }), None,
+            "Most tokens to and from it in any minute.";
+        LLM_CACHE_SECONDS: cached_for: Duration = Seconds { min_ms: 0, max_s: 2_678_400 }, Some("0"),
+            "How long an answer at temperature 0 is given again to the very same question, where its provider says nothing; 0 for never.";
     }
 }
 

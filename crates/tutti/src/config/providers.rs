@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tutti_agents::egress::Origin;
 use tutti_agents::form::{Errors, Field, Form};
-use tutti_agents::model::{Hop, Price, Prices, Provider, ProviderRef, Route};
+use tutti_agents::model::{Balance, Hop, Price, Prices, Provider, ProviderRef, RateLimits, Route};
 
 /// What the three tables hold.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct Tables {
 /// Names that stand for something else.
 const RESERVED: [&str; 3] = ["default", "offline", "llm"];
 const TEXT_CHARS_MAX: usize = 2_000;
+/// A month.
+const CACHE_SECONDS_MAX: i64 = 31 * 24 * 3_600;
 
 /// Reads the tables of a file called `file`; `secret` answers what an environment variable holds.
 pub fn read(file: &toml::Table, name: &str, secret: impl Fn(&str) -> Option<String>) -> (Tables, Vec<Problem>) {
@@ -46,7 +48,7 @@ pub fn read(file: &toml::Table, name: &str, secret: impl Fn(&str) -> Option<Stri
                 return;
             }
             if let Some(route) = read_route(field, &known) {
-                tables.providers.insert(name.into(), Provider::route(route));
+                tables.providers.insert(name.into(), route);
             }
         });
         each(&form.field("prices"), |name, field| {
@@ -85,10 +87,13 @@ fn read_provider(field: &Field<'_, '_>, secret: &impl Fn(&str) -> Option<String>
     let key = read_key(&form, secret);
     let model = form.field("default_model").text(200).map(ToOwned::to_owned);
     let timeout = form.field("timeout_seconds").seconds(3_600).map(Duration::from_millis);
+    let per_minute = |name| form.field(name).integer(1, i64::from(u32::MAX)).and_then(|n| u32::try_from(n).ok());
+    let limits = RateLimits { requests: per_minute("requests_per_minute"), tokens: per_minute("tokens_per_minute") };
+    let cached_for = read_cache(&form);
     form.no_others();
     let make = if is_anthropic { Provider::anthropic } else { Provider::openai };
     let provider = make(url?, key, model);
-    Some(Provider { timeout: timeout.unwrap_or(provider.timeout), ..provider })
+    Some(Provider { timeout: timeout.unwrap_or(provider.timeout), limits, cached_for, ..provider })
 }
 
 /// A key as it stands, in a file, or in an environment variable.
@@ -113,7 +118,13 @@ fn read_key(form: &Form<'_>, secret: &impl Fn(&str) -> Option<String>) -> Option
     plain.or(from_file).or(from_variable).map(|key| SecretString::from(key.trim().to_owned()))
 }
 
-fn read_route(field: &Field<'_, '_>, known: &[String]) -> Option<Route> {
+/// For how long answers are given again; 0 for never.
+fn read_cache(form: &Form<'_>) -> Option<Duration> {
+    let seconds = form.field("cache_seconds").integer(0, CACHE_SECONDS_MAX)?;
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
+}
+
+fn read_route(field: &Field<'_, '_>, known: &[String]) -> Option<Provider> {
     let form = field.form()?;
     let list = form.field("hops").required();
     let cooldown = form.field("cooldown_seconds").seconds(86_400).unwrap_or(30_000);
@@ -129,8 +140,27 @@ fn read_route(field: &Field<'_, '_>, known: &[String]) -> Option<Route> {
     if hops.is_empty() {
         list.fail("a route needs at least one provider");
     }
+    let balances = [("order", Balance::Order), ("weighted", Balance::Weighted), ("least_busy", Balance::LeastBusy)];
+    let balance = form.field("balance").choice(&balances).unwrap_or_default();
+    let weights = read_weights(&form, hops.len(), balance);
+    let cached_for = read_cache(&form);
     form.no_others();
-    Some(Route { hops, cooldown: Duration::from_millis(cooldown) })
+    let route = Route { hops, balance, weights, cooldown: Duration::from_millis(cooldown) };
+    Some(Provider { cached_for, ..Provider::route(route) })
+}
+
+/// A share for each hop.
+fn read_weights(form: &Form<'_>, hops: usize, balance: Balance) -> Vec<u32> {
+    let field = form.field("weights");
+    let Some(list) = field.list(16) else { return Vec::new() };
+    let weight = |item: Field<'_, '_>| item.integer(1, 1_000).and_then(|n| u32::try_from(n).ok());
+    let weights: Vec<u32> = list.items().filter_map(weight).collect();
+    if balance == Balance::Order {
+        field.fail("weights need a balance: \"weighted\" or \"least_busy\"");
+    } else if list.len() != hops {
+        field.fail(format!("there are {hops} hops, so there must be {hops} weights"));
+    }
+    weights
 }
 
 fn read_price(field: &Field<'_, '_>) -> Option<Price> {
@@ -170,6 +200,11 @@ mod tests {
         assert!(matches!(tables.providers["claude"].kind, ModelKind::Anthropic));
         let ModelKind::Route(route) = &tables.providers["steady"].kind else { panic!("no route") };
         assert_eq!((route.hops.len(), route.hops[1].model.as_deref()), (2, Some("gpt-5-mini")));
+        let openai = &tables.providers["openai"];
+        assert_eq!((openai.limits.requests, openai.limits.tokens), (Some(500), Some(200_000)));
+        assert_eq!(openai.cached_for, Some(Duration::from_secs(3_600)));
+        let ModelKind::Route(route) = &tables.providers["shared"].kind else { panic!("no route") };
+        assert_eq!((route.balance, route.weights.as_slice()), (Balance::Weighted, [3, 1].as_slice()));
         assert_eq!(tables.prices.of("gpt-5-mini"), Some(Price { input: 150_000, output: 600_000 }));
     }
 
@@ -188,6 +223,17 @@ mod tests {
             cooldwn_seconds = 3
             [routes.a]
             hops = ["a"]
+            [routes.s]
+            hops = ["a", "a:m"]
+            weights = [1, 0]
+            [routes.t]
+            hops = ["a", "a:m"]
+            balance = "fair"
+            cache_seconds = -1
+            [routes.u]
+            hops = ["a", "a:m"]
+            balance = "weighted"
+            weights = [1]
             [prices."llama3:8b"]
             input = 0
             output = 0
@@ -205,9 +251,14 @@ mod tests {
             "a route needs a name of its own",
             "prices.m.input: a price is in US dollars",
             "prices.m.output: field required",
+            "routes.s.weights[1]: weights must be an integer from 1 to 1000",
+            "routes.s.weights: weights need a balance",
+            "routes.t.balance: \"fair\" is not one of: order, weighted, least_busy",
+            "routes.t.cache_seconds",
+            "routes.u.weights: there are 2 hops, so there must be 2 weights",
         ] {
             assert!(problems.iter().any(|p| p.contains(part)), "{part}: {problems:?}");
         }
-        assert_eq!(problems.len(), 9, "{problems:?}");
+        assert_eq!(problems.len(), 14, "{problems:?}");
     }
 }

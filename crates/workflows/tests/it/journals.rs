@@ -1,7 +1,7 @@
 //! Journals written by earlier versions are replayed for ever. `UPDATE=1` writes those that are missing; one that is there
 //! is never written again: what it holds is a promise.
 
-use crate::teams::{answer, registry, team};
+use crate::teams::{answer, registry, remember, team};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -70,6 +70,8 @@ fn recordings() -> Vec<(&'static str, Submit, Faults)> {
         ("agent_task@1-asks", crate::agents::task("boss"), calm),
         ("agent_task@1-chain", crate::agents::task("chain"), storm),
         ("agent_task@1-handed-on", crate::agents::task("service"), calm),
+        ("remember@1", remember(), calm),
+        ("remember@1-storm", remember(), storm),
         ("agent_start@1", crate::agents::start(), storm),
         ("concurrent@1-quorum-storm", team("concurrent", &json!({"quorum": 2, "max_parallel": 2})), storm),
     ]

@@ -1,6 +1,6 @@
 //! Each pattern through storms, and through one crash at every single point.
 
-use crate::teams::{answer, members, registry, request, team};
+use crate::teams::{answer, members, registry, remember, request, team};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tutti_engine::run::{Status, Submit};
@@ -44,6 +44,7 @@ fn all() -> Vec<Submit> {
         team("group_chat", &json!({"speaker": "bid", "budget": {"tokens": 3000}})),
         nested(),
         Submit::new("noop", Bytes::from_static(br#"{"steps":5}"#)),
+        remember(),
     ];
     runs[0].stream = true;
     runs[2].stream = true;

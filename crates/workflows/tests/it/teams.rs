@@ -11,7 +11,7 @@ use tutti_engine::Registry;
 use tutti_engine::activity::{ActivityError, Outcome, Retry};
 use tutti_engine::run::Submit;
 use tutti_engine::shard::wire::Spawn;
-use tutti_workflows::{graph, noop, patterns};
+use tutti_workflows::{graph, memory, noop, patterns};
 
 /// Every shipped workflow.
 pub fn asking() -> Asking {
@@ -25,7 +25,8 @@ pub fn asking() -> Asking {
 }
 
 pub fn registry() -> Registry {
-    noop::register(graph::register(patterns::register(Registry::new(), &asking()), &asking()))
+    let registry = noop::register(patterns::register(Registry::new(), &asking()));
+    memory::register(graph::register(registry, &asking()), &asking())
 }
 
 /// A request as it comes in, read and stored as the server does.
@@ -144,6 +145,9 @@ pub fn answer(spawn: &Spawn, dice: u64, broken: Option<&str>) -> Outcome {
     if spawn.request.name == "tool.call" {
         return Ok(json!({"result": dice % 100}).to_string().into());
     }
+    if spawn.request.name.starts_with("memory.") {
+        return Ok(json!([fact(dice)]).to_string().into());
+    }
     let asked = Asked::of(spawn);
     if broken.is_some_and(|name| asked.who == name) {
         return Err(ActivityError::fatal("LlmError", "this model is gone"));
@@ -164,6 +168,18 @@ pub fn answer(spawn: &Spawn, dice: u64, broken: Option<&str>) -> Outcome {
     text(format!("You are {}. I read: {}", asked.who, asked.last().lines().last().unwrap_or_default()))
 }
 
+/// What is known about a user, or was just learned.
+fn fact(dice: u64) -> Value {
+    json!({"id": format!("{dice:016x}"), "text": "Has a cat.", "confidence": 0.5, "learned_at": 1, "updated_at": 2,
+        "sources": [{"run_id": "r", "at": 1}]})
+}
+
+/// A user says something that is worth remembering.
+pub fn remember() -> Submit {
+    let input = json!({"user_id": "ann", "text": "I moved to Bern, and the cat came along."});
+    Submit::new(memory::NAME, Bytes::from(input.to_string()))
+}
+
 /// Something that fits, by chance.
 fn fill(schema: &Value, die: u64) -> Value {
     let pick = |list: &Value| list.as_array().map(|l| l[usize::try_from(die % l.len() as u64).unwrap()].clone());
@@ -181,6 +197,7 @@ fn fill(schema: &Value, die: u64) -> Value {
         Some("array") => json!([fill(&schema["items"], die)]),
         Some("boolean") => json!(die.is_multiple_of(2)),
         Some("integer") => json!(die % 11),
+        Some("number") => json!(0.5),
         _ => json!(format!("word{}", die % 3)),
     }
 }

@@ -147,7 +147,7 @@ pub(super) struct WireUsage {
 
 impl From<WireUsage> for Usage {
     fn from(usage: WireUsage) -> Self {
-        Self { input_tokens: usage.prompt_tokens, output_tokens: usage.completion_tokens, estimated: false, cost: None }
+        Self { input_tokens: usage.prompt_tokens, output_tokens: usage.completion_tokens, ..Self::default() }
     }
 }
 

@@ -101,9 +101,15 @@ async fn owners_do_not_share_sessions(trial: Trial) {
     let anns = ann.clone();
     trial.write(birth_with(2, move |b| (b.session, b.owner) = (Some("s".into()), anns))).await;
     assert_eq!(session(&trial, "s").await.map(|s| s.no), Some(SessionNo(1)));
-    assert_eq!(trial.store.session(ann.clone(), "s".into()).await.map(|s| s.map(|s| s.no)), Ok(Some(SessionNo(2))));
-    let page = trial.store.sessions(ListSessions { owner: ann, before: None, limit: 9 }).await;
-    assert_eq!(page.map(|p| p.iter().map(|s| s.no.0).collect::<Vec<_>>()), Ok(vec![2]));
+    assert_eq!(trial.store.session(ann, "s".into()).await.map(|s| s.map(|s| s.no)), Ok(Some(SessionNo(2))));
+    let list = async |tenant: &str, user: Option<&str>| {
+        let query = ListSessions { tenant: tenant.into(), user: user.map(String::from), before: None, limit: 9 };
+        let page = trial.store.sessions(query).await.unwrap_or_else(|e| panic!("{e}"));
+        page.iter().map(|s| s.no.0).collect::<Vec<_>>()
+    };
+    assert_eq!(list("default", Some("ann")).await, [2]);
+    assert_eq!(list("default", None).await, [2, 1], "a tenant's sessions are those of all its users");
+    assert_eq!((list("acme", None).await, list("acme", Some("ann")).await), (Vec::new(), Vec::new()));
 }
 
 async fn sessions_are_listed_newest_first(trial: Trial) {
@@ -111,7 +117,8 @@ async fn sessions_are_listed_newest_first(trial: Trial) {
         trial.write(in_session(run, id)).await;
     }
     let list = async |before: Option<i64>, limit| {
-        let query = ListSessions { owner: Owner::local(), before: before.map(SessionNo), limit };
+        let Owner { tenant, user } = Owner::local();
+        let query = ListSessions { tenant, user: Some(user), before: before.map(SessionNo), limit };
         let page = trial.store.sessions(query).await.unwrap_or_else(|e| panic!("{e}"));
         page.into_iter().map(|s| s.id).collect::<Vec<_>>().join("")
     };

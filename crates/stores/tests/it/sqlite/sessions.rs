@@ -178,7 +178,7 @@ fn recall(journal: &[Entry]) -> Vec<Said> {
     let answer = journal.iter().find(|e| e.kind == Kind::AgentMessage).unwrap();
     let done: Completed = serde_json::from_slice(&answer.body).unwrap();
     let output: Value = serde_json::from_str(done.output.get()).unwrap();
-    let said = |role, text: String, at| Said { role, agent: None, text, run_id: queued.run_id, at };
+    let said = |role, text: String, at| Said { role, agent: None, text, run_id: queued.run_id, at, stands_for: None };
     vec![
         said(Speaker::User, serde_json::from_str(queued.input.get()).unwrap(), journal[0].at),
         said(Speaker::Assistant, output["text"].as_str().unwrap().into(), answer.at),

@@ -1,0 +1,63 @@
+//! `tutti models …`: what the providers of a server offer, and whether they answer.
+
+use super::Server;
+use super::page::Page;
+use crate::config::Loaded;
+use crate::show::{self, line};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// List providers and routes with the models that they offer
+    List(Page),
+    /// Ask a model one short question; exits 1 where no answer comes
+    Test(Test),
+}
+
+/// Which model.
+#[derive(Debug, clap::Args)]
+pub struct Test {
+    /// As agents write it: a model, or NAME:model; the default if absent
+    model: Option<String>,
+    #[command(flatten)]
+    server: Server,
+    /// JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does it.
+pub async fn run(what: &Models, loaded: &Loaded) -> anyhow::Result<()> {
+    match what {
+        Models::List(page) => {
+            let columns = [
+                ("PROVIDER", "/provider"),
+                ("KIND", "/kind"),
+                ("DEFAULT", "/is_default"),
+                ("ITS MODEL", "/default_model"),
+                ("OFFERS", "/error|/hops|/models"),
+            ];
+            page.show(loaded, "/v1/llm/models", "models", &columns).await
+        }
+        Models::Test(test) => try_out(test, loaded).await,
+    }
+}
+
+async fn try_out(Test { model, server, json: is_json }: &Test, loaded: &Loaded) -> anyhow::Result<()> {
+    let body = model.as_ref().map_or_else(|| json!({}), |model| json!({ "model": model }));
+    let tried = server.client(loaded)?.post("/v1/llm/test-connection", &body).await?;
+    let text = |name: &str| line(tried.get(name).and_then(Value::as_str).unwrap_or("-"));
+    if *is_json {
+        show::json(&tried)?;
+    }
+    let ms = tried["latency_ms"].as_u64().unwrap_or_default();
+    if tried["ok"] != true {
+        anyhow::bail!("no answer after {ms} ms: {}", text("error"));
+    }
+    if !*is_json {
+        show::out(&format!("{} answered within {ms} ms\n", text("model")))?;
+    }
+    Ok(())
+}
