@@ -16,7 +16,7 @@ use tutti_engine::Limits;
 /// Most branches within branches.
 const NESTING_MAX: usize = 8;
 /// Fields of nodes that hold templates.
-const TEMPLATES: [&str; 6] = ["input", "prompt", "arguments", "values", "ask", "examples"];
+const TEMPLATES: [&str; 9] = ["input", "prompt", "arguments", "values", "ask", "examples", "query", "user", "text"];
 /// Fields of nodes that hold expressions.
 const EXPRESSIONS: [&str; 3] = ["over", "while", "until"];
 
@@ -378,7 +378,9 @@ impl Checked<'_, '_> {
 
     /// What it takes at most: entries of nodes and answers of models.
     fn bound(&self, budget: Option<Limits>) -> Vec<String> {
-        let asks = |node: &&Node| matches!(node.work, Work::Agent(_) | Work::Intent(_) | Work::Plan(_));
+        let asks = |node: &&Node| {
+            matches!(node.work, Work::Agent(_) | Work::Intent(_) | Work::Plan(_) | Work::Ground(_) | Work::Remember(_))
+        };
         let models = self.graph.nodes.values().filter(asks).count();
         let map = self.ways(|_| true);
         let repeats =

@@ -232,6 +232,10 @@ pub enum Work {
     Intent(Intent),
     /// The steps that a task takes.
     Plan(Plan),
+    /// Passages of documents, and an answer from them.
+    Ground(Ground),
+    /// What is known about a user, or what a text teaches about one.
+    Remember(Remember),
 }
 
 /// An agent's turn.
@@ -384,6 +388,55 @@ pub struct Plan {
 
 fn six() -> u32 {
     6
+}
+
+/// Passages of documents, and an answer from them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ground {
+    /// The question: a template; what the node before came to if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<Value>,
+    /// Passages at most.
+    #[serde(default = "five")]
+    pub limit: u32,
+    /// Who answers from them, if anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+}
+
+fn five() -> u32 {
+    5
+}
+
+/// What is known about a user, or what a text teaches about one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Remember {
+    /// Which of both.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The user: a template.
+    pub user: Value,
+    /// The text: a template; what the node before came to if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Value>,
+    /// Facts at most, where they are recalled.
+    #[serde(default = "ten")]
+    pub limit: u32,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+/// What is done with facts about a user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// A model says what the text teaches, and it is kept.
+    #[default]
+    Learn,
+    /// What is known and has to do with the text.
+    Recall,
 }
 
 impl Graph {

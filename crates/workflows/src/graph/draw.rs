@@ -54,6 +54,8 @@ fn word(node: &Node) -> &'static str {
         Work::Loop(_) => "loop",
         Work::Intent(_) => "intent",
         Work::Plan(_) => "plan",
+        Work::Ground(_) => "ground",
+        Work::Remember(_) => "remember",
     }
 }
 

@@ -124,6 +124,31 @@ pub(super) const KINDS: &[NodeKind] = &[
         output: Type::Array,
     },
     NodeKind {
+        name: "ground",
+        about: "Passages of documents that fit a question: {passages, context}; with an agent its answer, too: {answer, sources}.",
+        options: &[
+            template("query", "The question; what the node before came to if absent."),
+            Opt::new("limit", Kind::Count(1, 50), "Passages at most; 5 if absent."),
+            Opt::new("agent", Kind::Agent, "Who answers from the passages, citing them."),
+        ],
+        read: None,
+        work: "ground",
+        output: Type::Object,
+    },
+    NodeKind {
+        name: "remember",
+        about: "What a text teaches about a user, kept; or (`mode: recall`) what is known: a list of sentences.",
+        options: &[
+            Opt::new("mode", Kind::Word(&["learn", "recall"]), "Which of both."),
+            template("user", "The user."),
+            template("text", "The text; what the node before came to if absent."),
+            Opt::new("limit", Kind::Count(1, 100), "Facts at most, where they are recalled; 10 if absent."),
+        ],
+        read: Some(|form, cast, _| needs(form, cast, "remember", &["user"])),
+        work: "remember",
+        output: Type::Array,
+    },
+    NodeKind {
         name: "switch",
         about: "Nothing but the way on: the first case that holds, else the default.",
         options: &[],

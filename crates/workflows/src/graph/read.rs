@@ -6,7 +6,7 @@ use super::kinds::{self, COMMON, KINDS, WHOLE};
 use crate::patterns::Setting;
 use crate::patterns::options::{read_map, schema as options_schema, typed};
 use crate::patterns::request::Cast;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tutti_agents::agent::{AgentDefinition, NAME_CHARS_MAX};
 use tutti_agents::form::{Field, Form, nearest};
@@ -130,7 +130,7 @@ fn read_node(form: &Form<'_>, entry: &Field<'_, '_>, cast: &Cast<'_>, id: &str) 
     let common = read_map(COMMON, form, cast);
     let own = match kind.read {
         Some(read) => read(form, cast, id),
-        None => Some(Map::new()),
+        None => Some(read_map(kind.options, form, cast)),
     };
     form.no_others();
     let flow: Flow = typed(common, form);

@@ -1,12 +1,16 @@
 //! What each kind of node does.
 
-use super::definition::{Ask, Child, Flow, Graph, Human, Intent, Node, Plan, Set, Use, Wait, Work};
+use super::definition::{
+    Ask, Child, Flow, Graph, Ground, Human, Intent, Mode, Node, Plan, Remember, Set, Use, Wait, Work,
+};
 use super::expression;
 use super::interpret::{Walker, failed};
 use super::state::{Around, State};
 use super::{Input, NAME};
+use crate::memory;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tutti_agents::grounding::{self, Filter, Passage, Retrieve};
 use tutti_agents::person::decide;
 use tutti_agents::team::{Member, Message, Source};
 use tutti_agents::tool::CallTool;
@@ -72,6 +76,8 @@ impl Walker<'_> {
             Work::Loop(turns) => self.rounds(ctx, turns, state, around).await.map(Came::value),
             Work::Intent(intent) => self.intent(ctx, intent, state, around).await.map(Came::quiet),
             Work::Plan(plan) => self.plan(ctx, plan, state, around).await.map(Came::quiet),
+            Work::Ground(ground) => self.ground(ctx, ground, state, around).await.map(Came::quiet),
+            Work::Remember(remember) => self.remember(ctx, remember, state, around).await.map(Came::quiet),
         }
     }
 
@@ -208,6 +214,57 @@ impl Walker<'_> {
         ctx.emit(Kind::PlanCreated, &json!({ "steps": steps }));
         Ok(steps)
     }
+}
+
+impl Walker<'_> {
+    async fn ground(&self, ctx: &Ctx, ground: &Ground, state: &State, around: &Around) -> Result<Value> {
+        let question = self.question(ground.query.as_ref(), state, around)?;
+        let retrieve = Retrieve {
+            tenant: ctx.owner().tenant,
+            query: question.text.clone(),
+            limit: ground.limit,
+            filter: Filter::default(),
+        };
+        let found = ctx.call("retrieve", retrieve).retry(self.asking.retry).await?;
+        let context = grounding::context(&found.passages);
+        let mut output = json!({"passages": found.passages, "context": context});
+        if let Some(agent) = &ground.agent {
+            let said = [question];
+            let turn = Turn { order: Some(&context), siblings: around.siblings, ..Turn::of(&said) };
+            let answer = Box::pin(self.member(agent)?.turn(ctx, turn)).await?.message;
+            output["sources"] = sources(&answer.text, &found.passages);
+            output["answer"] = answer.value();
+        }
+        Ok(output)
+    }
+
+    async fn remember(&self, ctx: &Ctx, remember: &Remember, state: &State, around: &Around) -> Result<Value> {
+        let user = self.filled(Some(&remember.user), state, around)?.unwrap_or_default();
+        let user = text_of(&user);
+        if user.is_empty() {
+            return Err(failed("user: there is none"));
+        }
+        let said = [self.question(remember.text.as_ref(), state, around)?];
+        let facts = match remember.mode {
+            Mode::Learn => Box::pin(memory::learn(ctx, self.team, self.asking.retry, &user, &said)).await?,
+            Mode::Recall => memory::known(ctx, self.asking.retry, &user, &said[0].text, remember.limit).await?,
+        };
+        Ok(facts.into_iter().map(|fact| Value::String(fact.text)).collect())
+    }
+}
+
+/// The passages that an answer names, each with its number; all of them where it names none.
+fn sources(answer: &str, passages: &[Passage]) -> Value {
+    let named = grounding::cited(answer, passages);
+    let is_named = |number: usize| named.is_empty() || named.iter().any(|citation| citation.number == number);
+    let numbered =
+        passages.iter().enumerate().map(|(i, passage)| (i + 1, passage)).filter(|(number, _)| is_named(*number));
+    let source = |(number, passage): (usize, &Passage)| {
+        let mut source = json!(passage);
+        (source["number"], source["is_cited"]) = (json!(number), json!(!named.is_empty()));
+        source
+    };
+    numbered.map(source).collect()
 }
 
 impl Graph {
