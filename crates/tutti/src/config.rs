@@ -6,6 +6,7 @@ pub mod agents;
 pub mod backends;
 pub mod budgets;
 pub mod calls;
+pub mod code;
 pub mod data;
 pub mod discovery;
 pub mod example;
@@ -35,7 +36,7 @@ use std::path::Path;
 
 /// Every setting there is, by concern: the one list.
 #[must_use]
-pub fn concerns() -> [Concern; 16] {
+pub fn concerns() -> [Concern; 17] {
     [
         listen::Listen::CONCERN,
         guard::Guard::CONCERN,
@@ -43,6 +44,7 @@ pub fn concerns() -> [Concern; 16] {
         backends::Backends::CONCERN,
         model::Model::CONCERN,
         calls::Calls::CONCERN,
+        code::Code::CONCERN,
         patterns::Patterns::CONCERN,
         sessions::Sessions::CONCERN,
         tickets::Tickets::CONCERN,
@@ -75,6 +77,8 @@ pub struct Settings {
     pub model: model::Model,
     /// Outgoing calls.
     pub calls: calls::Calls,
+    /// Code that tools run.
+    pub code: code::Code,
     /// Defaults of the patterns.
     pub patterns: patterns::Patterns,
     /// Defaults of sessions.
@@ -205,6 +209,7 @@ impl Loaded {
                 role: crate::role::Role::All,
                 model: model::Model::read(v)?,
                 calls: calls::Calls::read(v)?,
+                code: code::Code::read(v)?,
                 patterns: patterns::Patterns::read(v)?,
                 sessions: sessions::Sessions::read(v)?,
                 tickets: tickets::Tickets::read(v)?,

@@ -15,6 +15,10 @@ use commands::{Cli, Command, Usage, approvals::Approvals, key::Key, runs::Runs};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything is read or begun: a worker of the sandbox has nothing of ours.
+    if std::env::args_os().nth(1).is_some_and(|command| command == tutti_sandbox::worker::COMMAND) {
+        return tutti_sandbox::worker::main();
+    }
     let cli = match commands::parse() {
         Ok(cli) => cli,
         Err(code) => return code,
