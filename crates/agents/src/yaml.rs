@@ -1,5 +1,10 @@
-//! YAML as people write teams and agents: a file becomes JSON, or an error with line and column.
+//! YAML as people write teams and agents: a file becomes JSON, or an error with line and column; and JSON becomes a file.
 
+mod places;
+
+pub use places::Places;
+
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Most bytes of a file.
@@ -13,13 +18,36 @@ pub fn yaml_to_json(text: &str) -> Result<Value, String> {
     if text.len() > BYTES_MAX {
         return Err(format!("more than {BYTES_MAX} bytes"));
     }
+    parse(text)
+}
+
+/// Reads YAML of any length, for those who have bounded it.
+///
+/// # Errors
+/// As [`yaml_to_json`].
+pub fn parse_yaml(text: &str) -> Result<Value, String> {
+    parse(text)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string().replace('\n', " "))
+}
+
+/// Writes YAML that changes as little as what it says: fields in their order, texts of several lines as they are, nothing
+/// folded.
+///
+/// # Errors
+/// In words: a value that YAML does not have.
+pub fn json_to_yaml(value: &Value) -> Result<String, String> {
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX, min_fold_chars: usize::MAX };
+    serde_saphyr::to_string_with_options(value, options).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -46,5 +74,66 @@ mod tests {
         }
         assert!(yaml_to_json(&bomb).is_err(), "aliases multiply");
         assert!(yaml_to_json(&"x".repeat(BYTES_MAX + 1)).unwrap_err().contains("bytes"));
+    }
+
+    #[test]
+    fn what_is_written_can_be_compared_by_lines() {
+        let agent = json!({"agent_id": "a", "instructions": "One.\n\nTwo: three\n", "capabilities": ["x", "no"], "n": 1.5,
+            "empty": {}, "long": "word ".repeat(60)});
+        let long = format!("'{}'", "word ".repeat(60));
+        assert_eq!(
+            json_to_yaml(&agent).unwrap(),
+            format!(
+                "agent_id: a\ninstructions: |\n  One.\n\n  Two: three\ncapabilities:\n- x\n- 'no'\nn: 1.5\nempty: {{}}\n\
+                 long: {long}\n"
+            )
+        );
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            "[ -~]{0,12}",
+            "\\PC{0,8}",
+            "[a-z:#|>'\" \n\t\\r-]{0,24}",
+            prop::sample::select(vec![
+                "",
+                "yes",
+                "null",
+                "~",
+                "1e3",
+                "0x1F",
+                "2001-01-01",
+                "---",
+                "- a",
+                " a\n b\n",
+                "\n",
+                "a\n\n",
+                "\u{85}"
+            ])
+            .prop_map(String::from),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u32>().prop_map(|n| json!(f64::from(n) / 8.0)),
+            text.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((text.clone(), inner), 0..5)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(value in any_json()) {
+            let text = json_to_yaml(&value).unwrap();
+            prop_assert_eq!(&yaml_to_json(&text).map_err(|e| format!("{e}: {text}")), &Ok(value.clone()));
+            prop_assert_eq!(json_to_yaml(&yaml_to_json(&text).unwrap()).unwrap(), text);
+        }
     }
 }

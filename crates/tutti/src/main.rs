@@ -53,6 +53,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Agents(what) => commands::agents::run(&what, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
+            Command::Export(args) => commands::export::run(&args, &loaded).await,
+            Command::Import(args) => commands::import::run(&args, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,
             Command::Key(Key::Show(args)) => commands::key::run(&args, &loaded),
             Command::Config(args) => commands::config::run(&args, &loaded),

@@ -133,9 +133,9 @@ mod tests {
         };
         refused("a file", File::open("/etc/hostname").map(drop));
         refused("its own memory", File::open("/proc/self/mem").map(drop));
-        refused("a new file", File::create("/tmp/tutti-sandbox-was-here").map(drop));
+        refused("a new file", File::create("/dev/shm/tutti-sandbox-was-here").map(drop));
         refused("a folder", std::fs::read_dir("/").map(drop));
-        refused("a removal", std::fs::remove_file("/tmp/tutti-sandbox-was-here"));
+        refused("a removal", std::fs::remove_file("/dev/shm/tutti-sandbox-was-here"));
         refused("a connection", TcpStream::connect(at).map(drop));
         refused("a listener", TcpListener::bind("127.0.0.1:0").map(drop));
         refused("a datagram", UdpSocket::bind("127.0.0.1:0").map(drop));
