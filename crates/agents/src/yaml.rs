@@ -41,7 +41,11 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 /// In words: a value that YAML does not have.
 pub fn json_to_yaml(value: &Value) -> Result<String, String> {
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX, min_fold_chars: usize::MAX };
-    serde_saphyr::to_string_with_options(value, options).map_err(|e| e.to_string())
+    let text = serde_saphyr::to_string_with_options(value, options).map_err(|e| e.to_string())?;
+    // Empty lines of a text are written with its indentation, which tools that compare lines complain about.
+    let is_blank = |line: &&str| line.bytes().all(|byte| byte == b' ' || byte == b'\n');
+    let bare: String = text.split_inclusive('\n').map(|line| if is_blank(&line) { "\n" } else { line }).collect();
+    Ok(if parse_yaml(&bare).as_ref() == Ok(value) { bare } else { text })
 }
 
 #[cfg(test)]
@@ -80,11 +84,11 @@ mod tests {
     fn what_is_written_can_be_compared_by_lines() {
         let agent = json!({"agent_id": "a", "instructions": "One.\n\nTwo: three\n", "capabilities": ["x", "no"], "n": 1.5,
             "empty": {}, "long": "word ".repeat(60)});
-        let long = format!("'{}'", "word ".repeat(60));
+        let long = format!("\"{}\"", "word ".repeat(60));
         assert_eq!(
             json_to_yaml(&agent).unwrap(),
             format!(
-                "agent_id: a\ninstructions: |\n  One.\n\n  Two: three\ncapabilities:\n- x\n- 'no'\nn: 1.5\nempty: {{}}\n\
+                "agent_id: a\ninstructions: |\n  One.\n\n  Two: three\ncapabilities:\n- x\n- \"no\"\n\"n\": 1.5\nempty: {{}}\n\
                  long: {long}\n"
             )
         );

@@ -40,7 +40,7 @@ async fn fill(client: &Client) {
         "brain_config": {
             "persona": {"role": "Clerk", "expertise": "Invoices", "personality": "calm"},
             "reasoningPattern": "react",
-            "components": [{"id": "m", "type": "llm_core"}],
+            "components": [{"id": "m", "type": "model"}],
             "connections": []
         }
     });

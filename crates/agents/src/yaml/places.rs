@@ -117,7 +117,7 @@ mod tests {
         let places = Places::read(text).unwrap();
         let find = |path: &[Loc]| places.find(path);
         assert_eq!(find(&["agent_id".into()]), (2, 11));
-        assert_eq!(find(&["brain_config".into(), "persona".into(), "expertise".into()]), (4, 32));
+        assert_eq!(find(&["brain_config".into(), "persona".into(), "expertise".into()]), (4, 33));
         assert_eq!(find(&["brain_config".into(), "components".into(), 1.into(), "id".into()]), (8, 9));
         assert_eq!(
             find(&["brain_config".into(), "components".into(), 1.into(), "type".into()]),

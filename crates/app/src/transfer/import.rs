@@ -25,6 +25,17 @@ pub enum Change {
     Unchanged,
 }
 
+impl Change {
+    /// What becomes of what is there. A secret shows in neither, so where there is one it may be another.
+    fn of(found: Option<&Value>, made: &Value) -> Self {
+        match found {
+            None => Self::Created,
+            Some(found) if found == made && hidden(found).is_empty() => Self::Unchanged,
+            Some(_) => Self::Changed,
+        }
+    }
+}
+
 /// One file of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
@@ -132,9 +143,7 @@ impl App {
                 continue;
             }
             match (file.noun.check)(self, caller, &file.body, together).await {
-                Ok(thing) if file.found.as_ref() == Some(&thing.body) => {}
-                Ok(_) if file.found.is_some() => file.change = Change::Changed,
-                Ok(_) => file.change = Change::Created,
+                Ok(thing) => file.change = Change::of(file.found.as_ref(), &thing.body),
                 Err(failure) if failure.class == Class::Validation => wrong.extend(placed(file, failure.fields)),
                 Err(failure) if failure.class == Class::Conflict => {
                     wrong.extend(placed(file, vec![FieldError::value(vec!["body".into()], failure.message)]));
@@ -285,5 +294,8 @@ mod tests {
         let mut paths: Vec<_> = hidden(&body).iter().map(FieldError::path).collect();
         paths.sort();
         assert_eq!(paths, ["config.headers.authorization", "config.list[1]"]);
+        assert_eq!(Change::of(Some(&body), &body), Change::Changed, "the secret may be another");
+        let open = json!({"name": "x"});
+        assert_eq!((Change::of(Some(&open), &open), Change::of(None, &open)), (Change::Unchanged, Change::Created));
     }
 }
