@@ -43,8 +43,8 @@ pub fn json_to_yaml(value: &Value) -> Result<String, String> {
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX, min_fold_chars: usize::MAX };
     let text = serde_saphyr::to_string_with_options(value, options).map_err(|e| e.to_string())?;
     // Empty lines of a text are written with its indentation, which tools that compare lines complain about.
-    let is_blank = |line: &&str| line.bytes().all(|byte| byte == b' ' || byte == b'\n');
-    let bare: String = text.split_inclusive('\n').map(|line| if is_blank(&line) { "\n" } else { line }).collect();
+    let is_blank = |line: &str| line.bytes().all(|byte| byte == b' ' || byte == b'\n');
+    let bare: String = text.split_inclusive('\n').map(|line| if is_blank(line) { "\n" } else { line }).collect();
     Ok(if parse_yaml(&bare).as_ref() == Ok(value) { bare } else { text })
 }
 

@@ -33,6 +33,9 @@ const LIST: &str = "export";
 /// What is being done for somebody, later.
 type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
+/// Reads things; see [`Noun::list`].
+type List = for<'a> fn(&'a App, &'a Caller, Option<String>, u32) -> Doing<'a, Vec<Thing>>;
+
 /// A kind of thing.
 struct Noun {
     /// The folder of its files.
@@ -40,7 +43,7 @@ struct Noun {
     /// The field that names one.
     key: &'static str,
     /// At most so many of them, by name, after a name.
-    list: for<'a> fn(&'a App, &'a Caller, Option<String>, u32) -> Doing<'a, Vec<Thing>>,
+    list: List,
     /// What a file would make, as [`list`](Self::list) would show it; every fault of it otherwise, with its path in the file.
     check: for<'a> fn(&'a App, &'a Caller, &'a Value, &'a Together) -> Doing<'a, Thing>,
     /// Makes it. Whatever it names has been found in the import, if not on the server.
