@@ -73,12 +73,14 @@ pub enum Stopped {
         message: String,
     },
     /// It raised an exception that it did not catch.
-    #[error("{traceback}")]
+    #[error("{traceback}{}", before(.printed))]
     Exception {
         /// The exception in a line.
         message: String,
         /// Where it was raised, as Python tells it; its last line is the exception.
         traceback: String,
+        /// What was printed before.
+        printed: String,
     },
     /// Its output is no JSON and cannot be made into it.
     #[error("the value of the last expression cannot be given back: {why}")]
@@ -98,4 +100,8 @@ pub enum Stopped {
         /// Why not.
         why: String,
     },
+}
+
+fn before(printed: &str) -> String {
+    if printed.is_empty() { String::new() } else { format!("\nprinted before that:\n{printed}") }
 }

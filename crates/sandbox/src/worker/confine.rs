@@ -3,7 +3,7 @@
 use crate::job::Limits;
 use libc::{PROT_EXEC, c_long};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, setsid};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, setsid};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
@@ -62,6 +62,8 @@ pub fn confine(limits: &Limits) -> Result<(), String> {
         (Resource::As, has_now + limits.memory_bytes as u64),
     ];
     for (resource, most) in bounds {
+        // Only the mighty may raise what somebody else has bounded.
+        let most = getrlimit(resource).maximum.map_or(most, |bound| bound.min(most));
         let both = Rlimit { current: Some(most), maximum: Some(most) };
         setrlimit(resource, both).map_err(|e| format!("its limit of {resource:?} cannot be set: {e}"))?;
     }

@@ -44,7 +44,11 @@ pub fn run(job: &Job) -> Result<(Value, String), Stopped> {
             Stopped::Memory { limit_bytes: memory_bytes }
         }
         ExcType::SyntaxError => wrong(&e),
-        _ => Stopped::Exception { message: plain(e.summary()), traceback: plain(e.to_string()) },
+        _ => Stopped::Exception {
+            message: plain(e.summary()),
+            traceback: plain(e.to_string()),
+            printed: short(std::mem::take(&mut printed.text)),
+        },
     })?;
     let output = convert::to_json(value).map_err(|why| Stopped::Value { why })?;
     if printed.text.len() + output.to_string().len() > output_bytes {

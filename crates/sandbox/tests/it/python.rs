@@ -22,8 +22,13 @@ async fn the_last_expression_is_the_output() {
 async fn what_is_wrong_with_the_code_says_where() {
     let Err(Stopped::Syntax { line, message }) = run("a = 1\nb = = 2").await else { panic!() };
     assert!(line == 2 && message.contains("SyntaxError"), "{line}: {message}");
-    let wrong = run("def f(n):\n    return 1 / n\n\nf(0)").await.unwrap_err().to_string();
-    for part in ["File \"code.py\", line 4, in <module>", "line 2, in f", "ZeroDivisionError: division by zero"] {
+    let wrong = run("def f(n):\n    return 1 / n\nprint('so far')\nf(0)").await.unwrap_err().to_string();
+    for part in [
+        "printed before that:\nso far",
+        "File \"code.py\", line 4, in <module>",
+        "line 2, in f",
+        "ZeroDivisionError: division by zero",
+    ] {
         assert!(wrong.contains(part), "{wrong}");
     }
     let Err(Stopped::Exception { message, .. }) = run("raise MemoryError('mine')").await else { panic!() };
