@@ -10,6 +10,18 @@ use serde_json::Value;
 /// Most bytes of a file.
 pub const BYTES_MAX: usize = 1 << 20;
 
+/// Why a text cannot be read, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Wrong {
+    /// What is wrong and where, for people.
+    pub message: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// The column, from 1.
+    pub column: u64,
+}
+
 /// Reads YAML. Only `true` and `false` are booleans, keys are texts and stand once, and aliases may not multiply a file.
 ///
 /// # Errors
@@ -18,20 +30,23 @@ pub fn yaml_to_json(text: &str) -> Result<Value, String> {
     if text.len() > BYTES_MAX {
         return Err(format!("more than {BYTES_MAX} bytes"));
     }
-    parse(text)
+    parse_yaml(text).map_err(|wrong| wrong.message)
 }
 
 /// Reads YAML of any length, for those who have bounded it.
 ///
 /// # Errors
-/// As [`yaml_to_json`].
-pub fn parse_yaml(text: &str) -> Result<Value, String> {
+/// What is wrong and where.
+pub fn parse_yaml(text: &str) -> Result<Value, Wrong> {
     parse(text)
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Wrong> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string().replace('\n', " "))
+    serde_saphyr::from_str_with_options(text, options).map_err(|e| {
+        let (line, column) = e.location().map_or((1, 1), |at| (at.line(), at.column()));
+        Wrong { message: e.to_string().replace('\n', " "), line, column }
+    })
 }
 
 /// Writes YAML that changes as little as what it says: fields in their order, texts of several lines as they are, nothing
@@ -77,6 +92,8 @@ mod tests {
             bomb += &format!("a{i}: &a{i} [{}]\n", vec![alias; 8].join(", "));
         }
         assert!(yaml_to_json(&bomb).is_err(), "aliases multiply");
+        let Wrong { line, column, .. } = parse_yaml("a: 1\nb: [1, 2").unwrap_err();
+        assert_eq!((line, column), (2, 4));
         assert!(yaml_to_json(&"x".repeat(BYTES_MAX + 1)).unwrap_err().contains("bytes"));
     }
 

@@ -52,11 +52,11 @@ impl Sandbox {
     /// Why it did not reach its end.
     pub async fn run(&self, job: Job) -> Result<Done, Stopped> {
         let limits = job.limits;
+        let Ok(_seat) = self.seats.acquire().await else { return Err(unavailable("the server is stopping")) };
         let request = frame::write(&Request { job }).filter(|bytes| bytes.len() <= JOB_BYTES_MAX);
         let Some(request) = request else {
             return Err(unavailable(format!("code and inputs have more than {JOB_BYTES_MAX} bytes")));
         };
-        let Ok(_seat) = self.seats.acquire().await else { return Err(unavailable("the server is stopping")) };
         let began = Instant::now();
         let mut child = self.start().map_err(|e| unavailable(format!("its process cannot be started: {e}")))?;
         let said = match tokio::time::timeout(limits.time + GRACE, talk(&mut child, &request, &limits)).await {

@@ -144,7 +144,7 @@ async fn every_fault_is_told_with_its_line_and_nothing_is_written() {
         "agents/a.yaml:3:13: agent_name: str type expected",
         "agents/a.yaml:1:1: domain: field required",
         "agents/a.yaml:6:3: routes[1]: there is no agent named \"god\"; did you mean \"good\"?",
-        "agents/b.yaml:",
+        "agents/b.yaml:2:13: unclosed bracket '['\n",
         "agents/c.yaml is about the same thing, \"good\"",
         "agents/d.yaml:3:9: domain: a secret stands here",
         "agents/e.yaml:4:11: endpoint: ",

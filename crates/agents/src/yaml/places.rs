@@ -1,6 +1,6 @@
 //! Where in a text the parts of what it says stand.
 
-use super::parse;
+use super::{Wrong, parse};
 use crate::form::Loc;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
@@ -22,8 +22,8 @@ impl Places {
     /// Reads them.
     ///
     /// # Errors
-    /// As [`yaml_to_json`](super::yaml_to_json).
-    pub fn read(text: &str) -> Result<Self, String> {
+    /// As [`parse_yaml`](super::parse_yaml).
+    pub fn read(text: &str) -> Result<Self, Wrong> {
         parse(text).map(Self)
     }
 

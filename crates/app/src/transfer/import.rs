@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tutti_agents::form::{Errors, Form, nearest};
-use tutti_agents::yaml::{self, Places};
+use tutti_agents::yaml::{self, Places, Wrong};
 
 const PATH_CHARS_MAX: usize = 400;
 const CONTENT_CHARS_MAX: usize = yaml::BYTES_MAX * 8;
@@ -200,9 +200,9 @@ fn read_files(form: &Form<'_>, errors: &Errors) -> Option<Vec<Read>> {
         }
         let body = match yaml::parse_yaml(content) {
             Ok(body) => body,
-            Err(why) => {
-                let (line, column) = position(&why).unwrap_or((1, 1));
-                fail(line, column, why);
+            Err(Wrong { message, line, column }) => {
+                let said = message.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(&message);
+                fail(line, column, said.to_owned());
                 continue;
             }
         };
@@ -228,15 +228,6 @@ fn noun_of(path: &str) -> Option<&'static Noun> {
 /// What a thing is called; nothing where it does not say.
 fn name_of<'b>(noun: &Noun, body: &'b Value) -> &'b str {
     body[noun.key].as_str().unwrap_or_default()
-}
-
-/// Line and column in a message of the YAML reader.
-fn position(why: &str) -> Option<(u64, u64)> {
-    let number = |word: &str| {
-        let rest = &why[why.find(word)? + word.len()..];
-        rest.trim_start().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-    };
-    Some((number("line")?, number("column")?))
 }
 
 /// Where secrets were left out.
@@ -279,13 +270,6 @@ fn placed(file: &Read, faults: Vec<FieldError>) -> Vec<FieldError> {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn what_the_reader_of_yaml_says_has_a_place() {
-        let why = yaml::parse_yaml("a: 1\nb: [1, 2").unwrap_err();
-        assert!(position(&why).is_some_and(|(line, _)| line >= 2), "{why}");
-        assert_eq!(position("something else"), None);
-    }
 
     #[test]
     fn secrets_that_were_left_out_are_found_wherever_they_stand() {
