@@ -1,4 +1,4 @@
-//! The child's half: gives up what it does not need, reads one job, runs it, answers and ends.
+//! The child's half: reads one job, gives up what running it does not need, runs it, answers and ends.
 
 #[cfg(target_os = "linux")]
 mod confine;
@@ -6,7 +6,7 @@ mod convert;
 mod python;
 
 use crate::frame::{self, Answer, HEAD, JOB_BYTES_MAX, Request};
-use crate::job::Stopped;
+use crate::job::{Limits, Stopped};
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
@@ -41,7 +41,7 @@ fn receive() -> Option<Request> {
 }
 
 fn answer(request: &Request) -> Answer {
-    if let Err(why) = confined(request) {
+    if let Err(why) = confine(&request.job.limits) {
         return Answer::Stopped(Stopped::NotAvailable { why });
     }
     match python::run(&request.job) {
@@ -50,13 +50,15 @@ fn answer(request: &Request) -> Answer {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn confined(request: &Request) -> Result<(), String> {
-    confine::confine(&request.job.limits)
-}
-
-/// Where the process cannot be confined, nothing runs: half a sandbox is none.
-#[cfg(not(target_os = "linux"))]
-fn confined(_: &Request) -> Result<(), String> {
-    Err("only Linux can confine it".into())
+/// Gives up, for the rest of this process's life, files, processes, the network, and memory and time beyond the limits: what
+/// [`main`] does once it has read a job, for other work of a process of its own that meets what strangers made. The system calls are
+/// given up by the calling thread and those that it begins.
+///
+/// # Errors
+/// In words: the machine does not let it. Where it cannot be confined, nothing should run: half a sandbox is none.
+pub fn confine(limits: &Limits) -> Result<(), String> {
+    #[cfg(target_os = "linux")]
+    return confine::confine(limits);
+    #[cfg(not(target_os = "linux"))]
+    return Err(format!("only Linux can confine it to {limits:?}"));
 }

@@ -93,6 +93,28 @@ async fn what_was_exported_comes_back_the_same() {
 }
 
 #[tokio::test]
+async fn pages_of_an_export_hold_each_thing_once() {
+    let server = Server::start().await;
+    let client = server.client();
+    fill(&client).await;
+    let whole = client.get("/v1/export").await.expect(200).json();
+    for limit in [1, 2, 3, 4] {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = client.get(format_args!("/v1/export?limit={limit}{cursor}")).await.expect(200).json();
+            items.extend(page["items"].as_array().unwrap().clone());
+            assert!(items.len() <= 5, "{items:?}");
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(json!(items), whole["items"], "{limit} a page");
+    }
+    client.get("/v1/export?cursor=nonsense").await.expect(422);
+}
+
+#[tokio::test]
 async fn only_what_is_different_is_changed_and_nothing_is_taken_out() {
     let (server, dir) = (Server::start().await, TempDir::new().unwrap());
     fill(&server.client()).await;
