@@ -19,6 +19,7 @@ mod sessions;
 mod stream;
 mod tasks;
 mod tickets;
+mod transfer;
 mod wrong_input;
 
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 
 mod calculate;
 mod calendar;
+pub mod code;
 
 use crate::model::ToolSpec;
 use serde::{Deserialize, Serialize};

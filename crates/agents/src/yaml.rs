@@ -1,13 +1,26 @@
-//! YAML as people write teams and agents: a file becomes JSON, or an error with line and column.
+//! YAML as people write teams and agents: a file becomes JSON, or an error with line and column; and JSON becomes a file.
 
-use crate::form::Loc;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+mod places;
+
+pub use places::Places;
+
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_saphyr::Spanned;
-use std::fmt;
 
 /// Most bytes of a file.
 pub const BYTES_MAX: usize = 1 << 20;
+
+/// Why a text cannot be read, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Wrong {
+    /// What is wrong and where, for people.
+    pub message: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// The column, from 1.
+    pub column: u64,
+}
 
 /// Reads YAML. Only `true` and `false` are booleans, keys are texts and stand once, and aliases may not multiply a file.
 ///
@@ -17,115 +30,43 @@ pub fn yaml_to_json(text: &str) -> Result<Value, String> {
     if text.len() > BYTES_MAX {
         return Err(format!("more than {BYTES_MAX} bytes"));
     }
+    parse_yaml(text).map_err(|wrong| wrong.message)
+}
+
+/// Reads YAML of any length, for those who have bounded it.
+///
+/// # Errors
+/// What is wrong and where.
+pub fn parse_yaml(text: &str) -> Result<Value, Wrong> {
+    parse(text)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Wrong> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string().replace('\n', " "))
+    serde_saphyr::from_str_with_options(text, options).map_err(|e| {
+        let (line, column) = e.location().map_or((1, 1), |at| (at.line(), at.column()));
+        Wrong { message: e.to_string().replace('\n', " "), line, column }
+    })
 }
 
-/// Where things stand in a file, YAML or JSON.
-#[derive(Debug)]
-pub struct Places(Spanned<Tree>);
-
-#[derive(Debug)]
-enum Tree {
-    Leaf,
-    List(Vec<Spanned<Tree>>),
-    Map(Vec<(Spanned<String>, Spanned<Tree>)>),
-}
-
-impl Places {
-    /// Reads a file that [`yaml_to_json`] reads, too.
-    ///
-    /// # Errors
-    /// What is wrong and where, for people.
-    pub fn read(text: &str) -> Result<Self, String> {
-        let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-        let tree = serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string().replace('\n', " "))?;
-        Ok(Self(tree))
-    }
-
-    /// Line and column, from 1, of what a path leads to, or of the last thing on it that is there. A path that ends at a key
-    /// leads to the key.
-    #[must_use]
-    pub fn find(&self, path: &[Loc]) -> (u64, u64) {
-        let mut at = &self.0;
-        let mut place = at.referenced;
-        for (i, step) in path.iter().enumerate() {
-            let next = match (&at.value, step) {
-                (Tree::List(items), Loc::Index(index)) => items.get(*index).map(|item| (item.referenced, item)),
-                (Tree::Map(fields), step) => {
-                    let name = match step {
-                        Loc::Field(name) => name.to_string(),
-                        Loc::Index(index) => index.to_string(),
-                    };
-                    let found = fields.iter().find(|(key, _)| key.value == name);
-                    let is_last = i + 1 == path.len();
-                    found.map(|(key, value)| (if is_last { key.referenced } else { value.referenced }, value))
-                }
-                _ => None,
-            };
-            let Some((found, below)) = next else { break };
-            (place, at) = (found, below);
-        }
-        (place.line(), place.column())
-    }
-}
-
-impl<'de> Deserialize<'de> for Tree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Tree;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Tree, E> {
-                Ok(Tree::Leaf)
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Tree, E> {
-                Ok(Tree::Leaf)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Tree, E> {
-                Ok(Tree::Leaf)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Tree, E> {
-                Ok(Tree::Leaf)
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Tree, E> {
-                Ok(Tree::Leaf)
-            }
-            fn visit_unit<E>(self) -> Result<Tree, E> {
-                Ok(Tree::Leaf)
-            }
-            fn visit_none<E>(self) -> Result<Tree, E> {
-                Ok(Tree::Leaf)
-            }
-            fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<Tree, D::Error> {
-                IgnoredAny::deserialize(inner).map(|_| Tree::Leaf)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Tree, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = access.next_element()? {
-                    items.push(item);
-                }
-                Ok(Tree::List(items))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Tree, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = access.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Tree::Map(fields))
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
+/// Writes YAML that changes as little as what it says: fields in their order, texts of several lines as they are, nothing
+/// folded.
+///
+/// # Errors
+/// In words: a value that YAML does not have.
+pub fn json_to_yaml(value: &Value) -> Result<String, String> {
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX, min_fold_chars: usize::MAX };
+    let text = serde_saphyr::to_string_with_options(value, options).map_err(|e| e.to_string())?;
+    // Empty lines of a text are written with its indentation, which tools that compare lines complain about.
+    let is_blank = |line: &str| line.bytes().all(|byte| byte == b' ' || byte == b'\n');
+    let bare: String = text.split_inclusive('\n').map(|line| if is_blank(line) { "\n" } else { line }).collect();
+    Ok(if parse_yaml(&bare).as_ref() == Ok(value) { bare } else { text })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -151,21 +92,69 @@ mod tests {
             bomb += &format!("a{i}: &a{i} [{}]\n", vec![alias; 8].join(", "));
         }
         assert!(yaml_to_json(&bomb).is_err(), "aliases multiply");
+        let Wrong { line, column, .. } = parse_yaml("a: 1\nb: [1, 2").unwrap_err();
+        assert_eq!((line, column), (2, 4));
         assert!(yaml_to_json(&"x".repeat(BYTES_MAX + 1)).unwrap_err().contains("bytes"));
     }
 
     #[test]
-    fn places_are_found_in_yaml_and_in_json() {
-        let text = "name: a\nnodes:\n  one:\n    type: llm\n    cases:\n      - {when: x, next: two}\n";
-        let places = Places::read(text).unwrap();
-        let path = |steps: &[&'static str]| {
-            steps.iter().map(|s| s.parse().map_or(Loc::from(*s), |i: usize| i.into())).collect::<Vec<_>>()
-        };
-        assert_eq!(places.find(&path(&["nodes", "one", "type"])), (4, 5));
-        assert_eq!(places.find(&path(&["nodes", "one", "cases", "0", "next"])), (6, 19));
-        assert_eq!(places.find(&path(&["nodes", "one", "prompt"])), (4, 5), "what is missing is missing there");
-        assert_eq!(places.find(&[]), (1, 1));
-        let json = Places::read("{\"a\": [1,\n {\"b\": 2}]}").unwrap();
-        assert_eq!(json.find(&path(&["a", "1", "b"])), (2, 3));
+    fn what_is_written_can_be_compared_by_lines() {
+        let agent = json!({"agent_id": "a", "instructions": "One.\n\nTwo: three\n", "capabilities": ["x", "no"], "n": 1.5,
+            "empty": {}, "long": "word ".repeat(60)});
+        let long = format!("\"{}\"", "word ".repeat(60));
+        assert_eq!(
+            json_to_yaml(&agent).unwrap(),
+            format!(
+                "agent_id: a\ninstructions: |\n  One.\n\n  Two: three\ncapabilities:\n- x\n- \"no\"\n\"n\": 1.5\nempty: {{}}\n\
+                 long: {long}\n"
+            )
+        );
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            "[ -~]{0,12}",
+            "\\PC{0,8}",
+            "[a-z:#|>'\" \n\t\\r-]{0,24}",
+            prop::sample::select(vec![
+                "",
+                "yes",
+                "null",
+                "~",
+                "1e3",
+                "0x1F",
+                "2001-01-01",
+                "---",
+                "- a",
+                " a\n b\n",
+                "\n",
+                "a\n\n",
+                "\u{85}"
+            ])
+            .prop_map(String::from),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u32>().prop_map(|n| json!(f64::from(n) / 8.0)),
+            text.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((text.clone(), inner), 0..5)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(value in any_json()) {
+            let text = json_to_yaml(&value).unwrap();
+            prop_assert_eq!(&yaml_to_json(&text).map_err(|e| format!("{e}: {text}")), &Ok(value.clone()));
+            prop_assert_eq!(json_to_yaml(&yaml_to_json(&text).unwrap()).unwrap(), text);
+        }
     }
 }

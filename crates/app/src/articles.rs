@@ -5,7 +5,7 @@ use crate::runs::Page;
 use crate::{App, Caller, Class, Role};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tutti_agents::form::{Errors, Field, Form};
+use tutti_agents::form::{Errors, Form};
 use tutti_agents::knowledge::{self, Article, KnowledgeBase};
 
 /// Most articles of one request.
@@ -48,7 +48,7 @@ impl App {
         let errors = Errors::default();
         let read = Form::body(body, &errors).and_then(|form| {
             let list = form.field("articles").required().list(ARTICLES_MAX)?;
-            let articles: Vec<Option<Article>> = list.items().map(|item| read_article(&item)).collect();
+            let articles: Vec<Option<Article>> = list.items().map(|item| read_article(&item.form()?)).collect();
             articles.into_iter().collect::<Option<Vec<_>>>()
         });
         let articles = errors.or(read).map_err(Failure::invalid)?;
@@ -68,8 +68,7 @@ impl App {
     }
 }
 
-fn read_article(field: &Field<'_, '_>) -> Option<Article> {
-    let form: Form<'_> = field.form()?;
+pub(crate) fn read_article(form: &Form<'_>) -> Option<Article> {
     let title = form.field("title").required().text(ID_CHARS_MAX).map(ToOwned::to_owned);
     let content = form.field("content").required().text(CONTENT_CHARS_MAX).map(ToOwned::to_owned);
     let id = form.field("id");
@@ -84,7 +83,8 @@ fn slug(title: &str) -> String {
     words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
 }
 
-async fn with<T: Send + 'static>(
+/// Asks the knowledge base, off the async threads.
+pub(crate) async fn with<T: Send + 'static>(
     work: impl FnOnce(Arc<dyn KnowledgeBase>) -> Result<T, String> + Send + 'static,
 ) -> Result<T, Failure> {
     let Some(base) = knowledge::installed() else { return Err(Failure::internal("there is no knowledge base")) };

@@ -1,7 +1,8 @@
 //! What can be asked of Tutti, in the contract's nouns. HTTP, the command line, MCP and A2A all speak to this and to
 //! nothing else.
 //!
-//! Nouns: caller, memory, run, orchestration, pattern, graph, chat, session, approval, event, agent, task, job, failure.
+//! Nouns: caller, memory, run, orchestration, pattern, graph, chat, session, approval, event, agent, task, job, transfer,
+//! failure.
 //! Must not know: a header, a status line, a store.
 
 pub mod agent_tasks;
@@ -32,6 +33,7 @@ mod stamp;
 mod start;
 pub mod tasks;
 pub mod tickets;
+pub mod transfer;
 
 pub use caller::{Caller, Role, Roles};
 pub use failure::{Class, Failure};

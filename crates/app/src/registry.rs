@@ -103,15 +103,32 @@ impl App {
     /// # Errors
     /// Every wrong field at once.
     pub async fn register_agent(&self, caller: &Caller, body: &Value) -> Result<(AgentView, bool), Failure> {
-        let known = self.known_agents(caller, &read::named(body)).await?;
+        let draft = self.read_agent(caller, body, []).await?;
+        let (agent, is_new) = self.keep_registration(caller, draft).await?;
+        Ok((self.agent_view(caller, agent).await?, is_new))
+    }
+
+    /// A registration, read; `more` are agents that will exist beside those that do.
+    pub(crate) async fn read_agent(
+        &self,
+        caller: &Caller,
+        body: &Value,
+        more: impl IntoIterator<Item = &String>,
+    ) -> Result<Agent, Failure> {
+        let mut known = self.known_agents(caller, &read::named(body)).await?;
+        known.extend(more.into_iter().cloned());
         let errors = Errors::default();
         let has_hooks = !self.orchestrator().hooks.is_empty();
         let book = self.book();
         let draft = Form::body(body, &errors).and_then(|form| read::registration(&form, &book, &known, has_hooks));
-        let draft = errors.or(draft).map_err(Failure::invalid)?;
-        let (agent, is_new) = self.keep_agent(caller, draft).await?;
+        errors.or(draft).map_err(Failure::invalid)
+    }
+
+    /// Keeps what was read, and says whether it is new.
+    pub(crate) async fn keep_registration(&self, caller: &Caller, draft: Agent) -> Result<(Agent, bool), Failure> {
+        let kept = self.keep_agent(caller, draft).await?;
         registry::poke();
-        Ok((self.agent_view(caller, agent).await?, is_new))
+        Ok(kept)
     }
 
     async fn keep_agent(&self, caller: &Caller, draft: Agent) -> Result<(Agent, bool), Failure> {

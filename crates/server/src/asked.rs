@@ -1,10 +1,10 @@
 //! A request as handlers read it: who asks, its query and headers, its body. What is wrong with any of them is gathered and
 //! told together with what is wrong in the body.
 
-use crate::Shared;
 use crate::body;
 use crate::failure::Failed;
 use crate::query::{self, Query};
+use crate::{ServerOptions, Shared};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request};
 use bytes::Bytes;
@@ -71,8 +71,12 @@ impl Asked {
 
     /// The body as JSON; `null` when there is none. Its own faults join the others in [`settle`](Self::settle).
     pub async fn body(&mut self, shared: &Shared) -> Result<Value, Failure> {
+        self.read_body(&shared.options).await
+    }
+
+    async fn read_body(&mut self, options: &ServerOptions) -> Result<Value, Failure> {
         let Some(body) = self.body.take() else { return Ok(Value::Null) };
-        let bytes = body::read(&self.parts.headers, body, &shared.options).await?;
+        let bytes = body::read(&self.parts.headers, body, options).await?;
         match json::read(&bytes) {
             Ok((value, wrong)) => {
                 self.wrong.extend(wrong);
@@ -91,6 +95,17 @@ impl Asked {
     /// The body of a request that needs one.
     pub async fn required_body(&mut self, shared: &Shared) -> Result<Value, Failure> {
         let value = self.body(shared).await?;
+        self.must_be_there(value)
+    }
+
+    /// The same, where it may be larger than usual.
+    pub async fn large_body(&mut self, shared: &Shared, bytes_max: usize) -> Result<Value, Failure> {
+        let options = ServerOptions { body_bytes_max: bytes_max, ..shared.options.clone() };
+        let value = self.read_body(&options).await?;
+        self.must_be_there(value)
+    }
+
+    fn must_be_there(&mut self, value: Value) -> Result<Value, Failure> {
         if !value.is_null() {
             return Ok(value);
         }

@@ -5,7 +5,7 @@ use crate::layers::guard;
 use crate::openapi::{self, Doc};
 use crate::routes::{
     about, approvals, articles, budgets, chat, db, documents, graphs, health, memory, models, orchestrate,
-    orchestrator, runs, sessions, tasks, tickets,
+    orchestrator, runs, sessions, tasks, tickets, transfer,
 };
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
@@ -115,6 +115,8 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/tasks"                   Payer    tasks::CREATE            => tasks::create),
         route!(POST "/tasks/{id}/payments/{source}" Payer tasks::SETTLE          => tasks::settle),
         // People who set it up
+        route!(GET  "/v1/export"               Admin    transfer::EXPORT         => transfer::export),
+        route!(POST "/v1/import"               Admin    transfer::IMPORT         => transfer::import),
         route!(POST "/v1/db/prune"             Admin    db::PRUNE                => db::prune),
         route!(POST "/orchestrator/register"   Admin    orchestrator::REGISTER   => orchestrator::register),
         route!(POST "/orchestrator/unregister" Admin    orchestrator::UNREGISTER => orchestrator::unregister),

@@ -18,6 +18,7 @@ pub mod runs;
 pub mod sessions;
 pub mod tasks;
 pub mod tickets;
+pub mod transfer;
 
 use crate::failure::Answer;
 use axum::body::Body;

@@ -8,8 +8,10 @@ pub mod config;
 pub mod db;
 pub mod demo;
 pub mod documents;
+pub mod export;
 pub mod graphs;
 pub mod health;
+pub mod import;
 pub mod key;
 pub mod man;
 pub mod memory;
@@ -97,6 +99,10 @@ pub enum Command {
     Budgets(page::Page),
     /// List the workflows
     Workflows(page::Page),
+    /// Write what you have configured to files that can live in git
+    Export(export::Args),
+    /// Make and change what such files say
+    Import(import::Args),
     /// Serve a scripted model, ticket agents, a marketplace and its payments over HTTP, with faults on demand
     Simulate(simulate::Args),
     /// Show the admin key, which other machines need

@@ -6,6 +6,7 @@ pub mod agents;
 pub mod backends;
 pub mod budgets;
 pub mod calls;
+pub mod code;
 pub mod data;
 pub mod discovery;
 pub mod example;
@@ -46,6 +47,7 @@ pub fn concerns() -> Vec<Concern> {
         model::Model::CONCERN,
         grounding::Grounding::CONCERN,
         calls::Calls::CONCERN,
+        code::Code::CONCERN,
         patterns::Patterns::CONCERN,
         sessions::Sessions::CONCERN,
         tickets::Tickets::CONCERN,
@@ -81,6 +83,8 @@ pub struct Settings {
     pub grounding: grounding::Grounding,
     /// Outgoing calls.
     pub calls: calls::Calls,
+    /// Code that tools run.
+    pub code: code::Code,
     /// Defaults of the patterns.
     pub patterns: patterns::Patterns,
     /// Defaults of sessions.
@@ -214,6 +218,7 @@ impl Loaded {
                 model: model::Model::read(v)?,
                 grounding: grounding::Grounding::read(v)?,
                 calls: calls::Calls::read(v)?,
+                code: code::Code::read(v)?,
                 patterns: patterns::Patterns::read(v)?,
                 sessions: sessions::Sessions::read(v)?,
                 tickets: tickets::Tickets::read(v)?,

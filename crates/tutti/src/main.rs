@@ -18,6 +18,10 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == READ_PDF) {
         return commands::read_pdf::run();
     }
+    // Before anything is read or begun: a worker of the sandbox has nothing of ours.
+    if std::env::args_os().nth(1).is_some_and(|command| command == tutti_sandbox::worker::COMMAND) {
+        return tutti_sandbox::worker::main();
+    }
     let cli = match commands::parse() {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -57,6 +61,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Memory(what) => commands::memory::run(&what, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
+            Command::Export(args) => commands::export::run(&args, &loaded).await,
+            Command::Import(args) => commands::import::run(&args, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,
             Command::Key(Key::Show(args)) => commands::key::run(&args, &loaded),
             Command::Config(args) => commands::config::run(&args, &loaded),

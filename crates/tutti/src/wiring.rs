@@ -29,6 +29,7 @@ use tutti_agents::model::{self, Provider, ProviderRef, Providers, RateLimits};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
+use tutti_agents::tool::code;
 use tutti_agents::{cache, external, knowledge, memory, registry, srv, vault};
 use tutti_app::tasks::Research;
 use tutti_app::{App, Parts, Render, metrics};
@@ -95,6 +96,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     vault::install(Arc::clone(&backends.vault));
     knowledge::install(articles(settings, &backends)?);
     grounding::install(library(settings, &backends, outbound.clone()));
+    code::install(settings.code.runner().map_err(anyhow::Error::msg)?);
     let books = Books::from(book.clone().with_policy(policy.clone()));
     let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
     let records = Arc::clone(&backends.records);

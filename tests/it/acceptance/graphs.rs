@@ -110,8 +110,8 @@ async fn the_command_line_tells_line_and_column() {
     assert_eq!(sound.code, Some(0), "{sound:?}");
     let bad = on(&server, &dir, &["graphs", "validate", "bad.yaml"]).await;
     assert_eq!(bad.code, Some(1), "{bad:?}");
-    assert!(bad.stderr.contains("bad.yaml:2:1: start: there is no node named \"b\""), "{}", bad.stderr);
-    assert!(bad.stderr.contains("bad.yaml:6:5: nodes.a.tool: there is no tool named \"calculat\""), "{}", bad.stderr);
+    assert!(bad.stderr.contains("bad.yaml:2:8: start: there is no node named \"b\""), "{}", bad.stderr);
+    assert!(bad.stderr.contains("bad.yaml:6:11: nodes.a.tool: there is no tool named \"calculat\""), "{}", bad.stderr);
     let run = on(&server, &dir, &["graphs", "run", "sum.yaml", "--input", "41", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&run.stdout).unwrap()["output"]["output"]["result"], json!(42), "{run:?}");
     assert_eq!(on(&server, &dir, &["graphs", "put", "sum.yaml"]).await.code, Some(0));

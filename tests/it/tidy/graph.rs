@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 const ARROWS: &[(&str, &[&str])] = &[
     ("tutti-engine", &[]),
     ("tutti-stores", &["tutti-engine"]),
-    ("tutti-agents", &["tutti-engine"]),
+    ("tutti-sandbox", &[]),
+    ("tutti-agents", &["tutti-sandbox", "tutti-engine"]),
     ("tutti-workflows", &["tutti-agents", "tutti-engine"]),
     ("tutti-app", &["tutti-workflows", "tutti-agents", "tutti-engine"]),
     ("tutti-server", &["tutti-app"]),
@@ -20,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tutti-app",
             "tutti-workflows",
             "tutti-agents",
+            "tutti-sandbox",
             "tutti-engine",
             "tutti-stores",
         ],
@@ -37,6 +39,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("reqwest", &["tutti-agents", "tutti", "tutti-tests", "tutti-bench"]),
     ("axum", &["tutti-server", "tutti-simulate", "tutti-tests"]),
     ("hyper", &["tutti-server", "tutti-simulate"]),
+    ("monty", &["tutti-sandbox"]),
     ("anyhow", &["tutti", "tutti-tests", "tutti-bench"]),
 ];
 
