@@ -8,6 +8,7 @@ mod documents;
 mod graphs;
 mod health;
 mod idempotency;
+mod intents;
 mod memory;
 mod models;
 mod orchestrate;

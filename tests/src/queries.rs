@@ -27,6 +27,25 @@ pub fn banking77(n: usize) -> Option<Vec<String>> {
     Some(queries)
 }
 
+/// All queries of Banking77's test set, each with its intent; `None`, said aloud, where the file is absent.
+///
+/// # Panics
+/// When the file is there and cannot be read.
+#[must_use]
+pub fn banking77_with_intents() -> Option<Vec<(String, String)>> {
+    let path = shared().join("data/banking77_test.csv");
+    if !path.is_file() {
+        skipped(&format!("{} is absent; TUTTI_SHARED names the folder it lies in", path.display()));
+        return None;
+    }
+    let mut rows = csv::Reader::from_path(&path).expect("the query file can be opened");
+    let pair = |row: Result<csv::StringRecord, csv::Error>| {
+        let row = row.expect("the query file is CSV");
+        (row[0].trim().to_owned(), row[1].trim().to_owned())
+    };
+    Some(rows.records().map(pair).collect())
+}
+
 /// Says aloud that a test was not run, and why.
 pub fn skipped(why: &str) {
     aloud(&format!("skipped: {why}"));

@@ -53,7 +53,10 @@ pub fn answer(request: &ChatRequest) -> ChatReply {
         reply.tool_calls.push(call);
         reply.finish = Finish::ToolCalls;
     } else if let Some(schema) = &request.output_schema {
-        let output = fill::fill(schema, &Source::new(&talk.material(), &talk.input));
+        let told = request.messages.iter().filter(|m| m.role == Role::System).map(|m| bounded(&m.content));
+        let examples = told.flat_map(fill::example::read).collect();
+        let source = Source::new(&talk.material(), &talk.input).with_examples(examples);
+        let output = fill::fill(schema, &source);
         reply.text = output.to_string();
         reply.output = Some(output);
     } else {

@@ -2,10 +2,12 @@
 //! sentences. Knows `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`, `items`, `prefixItems`,
 //! `anyOf`, `oneOf`, `allOf`, local `$ref`, and the usual bounds; whatever else a schema says may not be met.
 
+pub(super) mod example;
 mod number;
 mod string;
 
 use super::words::{sentences, stems};
+use example::Example;
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -26,12 +28,25 @@ pub(super) struct Source {
     whole: String,
     /// Strings that hold a question are filled with the whole text.
     asking: bool,
+    /// Texts whose values are known.
+    examples: Vec<Example>,
 }
 
 impl Source {
     /// From the sentences of `material`, judged by the words of `input`.
     pub fn new(material: &[String], input: &str) -> Self {
-        Self { sentences: material.to_vec(), words: stems(input), whole: input.to_owned(), asking: false }
+        Self {
+            sentences: material.to_vec(),
+            words: stems(input),
+            whole: input.to_owned(),
+            asking: false,
+            examples: Vec::new(),
+        }
+    }
+
+    /// With texts whose values are known.
+    pub fn with_examples(self, examples: Vec<Example>) -> Self {
+        Self { examples, ..self }
     }
 
     /// For the arguments of a tool.
@@ -143,7 +158,12 @@ impl Filler<'_> {
         if values.is_empty() {
             return Value::Null;
         }
-        let ranked = self.ranked(&values.iter().map(|v| said(v)).collect::<Vec<_>>());
+        let names: Vec<String> = values.iter().map(|value| said(value)).collect();
+        let known = example::nearest(&names, &self.source.examples, &self.source.words).filter(|_| place.variant == 0);
+        if let Some(known) = known {
+            return values[known].clone();
+        }
+        let ranked = self.ranked(&names);
         values[ranked[place.variant % ranked.len()].0].clone()
     }
 
