@@ -2,6 +2,7 @@
 //! afterwards.
 
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, join};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -96,7 +97,7 @@ impl Share for Leased {
     fn sweep_every(&self) -> Duration {
         Duration::from_secs(3_600)
     }
-    fn disowned(&self) -> futures_util::future::BoxFuture<'static, ()> {
+    fn disowned(&self) -> BoxFuture<'static, ()> {
         let mut is_held = self.is_held.subscribe();
         Box::pin(async move {
             if is_held.wait_for(|is_held| !is_held).await.is_err() {
@@ -257,12 +258,9 @@ async fn a_run_that_is_accepted_as_the_lease_is_lost_goes_on_when_it_is_back() {
     let engine = engine(leased.clone(), true).await;
     // It was let in, and its session is being looked up.
     leased.is_slow.send_replace(true);
-    let submitted = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.submit(Submit { session: Some("talk".into()), ..submit(0) }).await }
-    });
-    begins_without_a_lease(&leased, 0).await;
-    goes_on(&engine, submitted.await.unwrap().unwrap().run).await;
+    let submitting = engine.submit(Submit { session: Some("talk".into()), ..submit(0) });
+    let (submitted, ()) = join(submitting, begins_without_a_lease(&leased, 0)).await;
+    goes_on(&engine, submitted.unwrap().run).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
