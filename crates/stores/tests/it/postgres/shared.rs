@@ -109,6 +109,26 @@ async fn a_run_is_offered_to_one_process_and_goes_to_another_when_that_one_has_l
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_has_takes_no_place_among_what_it_is_offered() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let store = open(&server, &schema).await;
+    for run in 1..=9 {
+        assert_eq!(send(&store, birth(RunNo(run), Status::Queued, |_| ())).await, Receipt::Committed);
+    }
+    let begun = store.take(NOW, 3, &known()).await.unwrap();
+    for open in &begun {
+        assert_eq!(send(&store, claim(open.run, 1)).await, Receipt::Committed);
+    }
+    let on_their_way = store.take(NOW, 3, &known()).await.unwrap();
+    let rest = store.take(NOW, 3, &known()).await.unwrap();
+    assert_eq!([begun.len(), on_their_way.len(), rest.len()], [3, 3, 3]);
+    let all: BTreeSet<i64> = [&begun, &on_their_way, &rest].into_iter().flat_map(|some| numbers(some)).collect();
+    assert_eq!(all, (1..=9).collect());
+    assert_eq!(store.take(NOW, 9, &known()).await.unwrap(), [], "there is nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_claim_the_same_run_are_one() {
     let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
     let schema = server.schema();
