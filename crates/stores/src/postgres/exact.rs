@@ -39,9 +39,15 @@ pub(super) async fn apply(db: &mut Db, transition: &Transition, writing: &Writin
     Ok(receipt)
 }
 
-/// Two processes stood in each other's way: the same again will do.
+/// Somebody stood in the way of all: the same again will do, and one by one it would only take so many times as long.
 pub(super) fn is_retryable(e: &Error) -> bool {
-    matches!(e.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE))
+    let in_the_way = [
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+    ];
+    e.code().is_some_and(|code| in_the_way.contains(code))
 }
 
 async fn write(db: &mut Db, transition: &Transition, writing: &Writing<'_>) -> Result<Option<Refusal>, Error> {

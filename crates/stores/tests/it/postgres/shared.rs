@@ -186,6 +186,30 @@ async fn mail_for_running_runs_is_found() {
     assert_eq!(two.mail(9).await.unwrap(), []);
 }
 
+/// A lock of a person's, or of a migration of something else, costs all who wait for it one wait, not one behind the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_on_our_tables_is_told_to_all_at_once() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let store = open(&server, &schema).await;
+    let locking = tokio::spawn({
+        let (server, schema) = (Arc::clone(&server), schema.clone());
+        async move { server.psql(&format!("BEGIN; LOCK TABLE {schema}.runs; SELECT pg_sleep(600)")).await }
+    });
+    let locks = format!("FROM pg_locks WHERE relation = '{schema}.runs'::regclass AND mode = 'AccessExclusiveLock'");
+    let is_locked = async { while server.psql(&format!("SELECT count(*) {locks} AND granted")).await != "1" {} };
+    in_time("the lock", is_locked).await;
+    let (tell, told) = oneshot::channel();
+    let group = (1..=20).map(|run| birth(RunNo(run), Status::Queued, |_| ())).collect();
+    store.submit(group, Box::new(move |receipts| tell.send(receipts).unwrap()));
+    for receipt in in_time("the receipts", told).await.unwrap() {
+        assert!(matches!(&receipt, Receipt::Failed(e) if e.to_string().contains("holds a lock")), "{receipt:?}");
+    }
+    server.psql(&format!("SELECT pg_terminate_backend(pid) {locks}")).await;
+    assert!(locking.await.is_err());
+    assert_eq!(send(&store, birth(RunNo(1), Status::Queued, |_| ())).await, Receipt::Committed);
+}
+
 /// Connections are cut in the middle of commits: what was receipted is there, and nothing is there twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn receipts_tell_the_truth_while_the_server_is_restarted() {
