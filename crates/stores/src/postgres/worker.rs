@@ -1,7 +1,7 @@
 //! This process among others: its lease, the numbers it may use, the runs it is offered.
 
 use crate::postgres::db::{Db, Place, detail, error};
-use crate::postgres::migrate::partition;
+use crate::postgres::migrate::partitions;
 use crate::postgres::read;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -247,8 +247,9 @@ impl Side {
             let of = last / super::migrate::PARTITION_RUNS;
             let is_known = *this.known_partition.lock().unwrap_or_else(PoisonError::into_inner) >= of;
             if !is_known {
-                partition(db, first).await?;
-                partition(db, last).await?;
+                if !partitions(db, first..=last).await? {
+                    return Ok(RunNo(first));
+                }
                 *this.known_partition.lock().unwrap_or_else(PoisonError::into_inner) = of;
             }
             Ok(RunNo(first))

@@ -186,27 +186,68 @@ async fn mail_for_running_runs_is_found() {
     assert_eq!(two.mail(9).await.unwrap(), []);
 }
 
+/// A table that somebody else has locked.
+struct Locked {
+    server: Arc<Postgres>,
+    holder: tokio::task::JoinHandle<String>,
+    locks: String,
+}
+
+impl Locked {
+    async fn begin(server: &Arc<Postgres>, table: &str, mode: &str) -> Self {
+        // What a session is called is seen in its activity.
+        let lock = format!(
+            "SET application_name = 'holder of {table}'; BEGIN; LOCK TABLE {table} IN {mode} MODE; SELECT pg_sleep(600)"
+        );
+        let holder = tokio::spawn({
+            let server = Arc::clone(server);
+            async move { server.psql(&lock).await }
+        });
+        let locks =
+            format!("FROM pg_stat_activity WHERE application_name = 'holder of {table}' AND wait_event = 'PgSleep'");
+        let count = format!("SELECT count(*) {locks}");
+        in_time("the lock", async { while server.psql(&count).await != "1" {} }).await;
+        Self { server: Arc::clone(server), holder, locks }
+    }
+
+    async fn end(self) {
+        self.server.psql(&format!("SELECT pg_terminate_backend(pid) {}", self.locks)).await;
+        assert!(self.holder.await.is_err(), "it is told that it was ended");
+    }
+}
+
+/// A backup reads the whole journal for hours. Numbers are reserved meanwhile, though the next part of the journal has to wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_are_reserved_while_somebody_reads_the_whole_journal() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let store = open(&server, &schema).await;
+    store.reserve(1).await.unwrap();
+    server.psql(&format!("SELECT setval('{schema}.run_numbers', 1000500)")).await;
+    let backup = Locked::begin(&server, &format!("{schema}.journal"), "ACCESS SHARE").await;
+    let parts = format!("SELECT count(*) FROM pg_inherits WHERE inhparent = '{schema}.journal'::regclass");
+    let before = server.psql(&parts).await;
+    assert_eq!(store.reserve(10).await.unwrap(), RunNo(1_000_501));
+    assert_eq!(server.psql(&parts).await, before);
+    backup.end().await;
+    store.reserve(10).await.unwrap();
+    assert_ne!(server.psql(&parts).await, before, "the part ahead was made");
+}
+
 /// A lock of a person's, or of a migration of something else, costs all who wait for it one wait, not one behind the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_on_our_tables_is_told_to_all_at_once() {
     let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
     let schema = server.schema();
     let store = open(&server, &schema).await;
-    let locking = tokio::spawn({
-        let (server, schema) = (Arc::clone(&server), schema.clone());
-        async move { server.psql(&format!("BEGIN; LOCK TABLE {schema}.runs; SELECT pg_sleep(600)")).await }
-    });
-    let locks = format!("FROM pg_locks WHERE relation = '{schema}.runs'::regclass AND mode = 'AccessExclusiveLock'");
-    let is_locked = async { while server.psql(&format!("SELECT count(*) {locks} AND granted")).await != "1" {} };
-    in_time("the lock", is_locked).await;
+    let locked = Locked::begin(&server, &format!("{schema}.runs"), "ACCESS EXCLUSIVE").await;
     let (tell, told) = oneshot::channel();
     let group = (1..=20).map(|run| birth(RunNo(run), Status::Queued, |_| ())).collect();
     store.submit(group, Box::new(move |receipts| tell.send(receipts).unwrap()));
     for receipt in in_time("the receipts", told).await.unwrap() {
         assert!(matches!(&receipt, Receipt::Failed(e) if e.to_string().contains("holds a lock")), "{receipt:?}");
     }
-    server.psql(&format!("SELECT pg_terminate_backend(pid) {locks}")).await;
-    assert!(locking.await.is_err());
+    locked.end().await;
     assert_eq!(send(&store, birth(RunNo(1), Status::Queued, |_| ())).await, Receipt::Committed);
 }
 
