@@ -79,13 +79,15 @@ async fn partition(db: &mut Db, n: i64) -> Result<(), Error> {
     }
     let (from, to) = (n * PARTITION_RUNS, (n + 1) * PARTITION_RUNS);
     let make = format!("CREATE TABLE IF NOT EXISTS {name} PARTITION OF journal FOR VALUES FROM ({from}) TO ({to})");
-    change_journal(db, &format!("SELECT pg_advisory_xact_lock({LOCK}); {make}")).await
+    change_journal(db, &make).await
 }
 
-/// Changes which partitions the journal has. Everybody who reads or writes it waits behind us while we wait, so that is not for
-/// long.
+/// Changes which partitions the journal has, one process after the other. Everybody who reads or writes it waits behind us while we
+/// wait for it, so that is not for long.
 pub(super) async fn change_journal(db: &mut Db, how: &str) -> Result<(), Error> {
-    let changed = db.client.batch_execute(&format!("BEGIN; SET LOCAL lock_timeout = '200ms'; {how}; COMMIT")).await;
+    let alone = format!("SELECT pg_advisory_xact_lock({LOCK})");
+    let change = format!("BEGIN; {alone}; SET LOCAL lock_timeout = '200ms'; {how}; COMMIT");
+    let changed = db.client.batch_execute(&change).await;
     if changed.is_err() {
         db.client.batch_execute("ROLLBACK").await?;
     }
