@@ -169,6 +169,36 @@ pub async fn change(
     Err(StoreError::Unavailable(format!("agent {agent_id} is being changed by too many at once")))
 }
 
+/// The same for what is kept of an instance; of one that nothing is kept of yet, `change` is given no more than its name. Answers
+/// whether it was changed.
+///
+/// # Errors
+/// The store did not do it.
+pub async fn change_instance(
+    records: &dyn Records,
+    tenant: &str,
+    (agent_id, instance_id): (&str, &str),
+    at: Time,
+    mut change: impl FnMut(&mut Instance) -> bool + Send,
+) -> Result<bool, StoreError> {
+    let name = instance_name(agent_id, instance_id);
+    for _ in 0..TRIES {
+        let found = get::<Instance>(records, INSTANCE, tenant, &name).await?;
+        let expect = found.as_ref().map_or(Expect::Absent, |kept| Expect::Version(kept.version));
+        let unheard = || Instance { instance_id: instance_id.into(), ..Instance::default() };
+        let mut instance = found.map_or_else(unheard, |kept| kept.value);
+        if !change(&mut instance) {
+            return Ok(false);
+        }
+        if let Put::Written(_) = put(records, (INSTANCE, tenant, &name), &instance, at, expect).await? {
+            return Ok(true);
+        }
+    }
+    Err(StoreError::Unavailable(format!(
+        "instance {instance_id} of agent {agent_id} is being changed by too many at once"
+    )))
+}
+
 /// An agent that may be asked by its name now: a registered one, else one of the configuration.
 pub(crate) async fn find(tenant: &str, name: &str) -> Result<Option<AgentDefinition>, StoreError> {
     let Some(Installed { records, books, .. }) = installed() else { return Ok(None) };

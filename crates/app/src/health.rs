@@ -47,7 +47,9 @@ struct Probed {
     oldest_waiting_ms: Option<i64>,
 }
 
-fn part(condition: &Condition, name: Option<&str>) -> Value {
+/// A link to something outside, as a part.
+#[must_use]
+pub fn part(condition: &Condition, name: Option<&str>) -> Value {
     let mut part = match condition {
         Condition::Up => json!({"status": "healthy"}),
         Condition::Down(why) => json!({"status": "down", "reason": why}),
@@ -63,10 +65,10 @@ impl App {
     pub async fn health(&self, caller: &Caller) -> Health {
         let probed = self.probe().await;
         let (engine, beside) = (self.engine().health(), self.engine().beside());
-        // Without words or offers between processes everything goes on, later.
-        let is_slow = beside.bus != Condition::Up
-            || beside.queue.as_ref().is_some_and(|(_, queue)| *queue != Condition::Up)
-            || !beside.is_owner;
+        let jobs = self.orchestrator().jobs.as_ref().map(|jobs| (jobs.name(), jobs.condition()));
+        let is_down = |link: &Option<(String, Condition)>| link.as_ref().is_some_and(|(_, is)| *is != Condition::Up);
+        // Without words, offers and jobs between processes everything goes on, later.
+        let is_slow = beside.bus != Condition::Up || is_down(&beside.queue) || is_down(&jobs) || !beside.is_owner;
         let status = match (probed.is_writable, engine.is_draining || is_slow) {
             (false, _) => "unhealthy",
             (true, true) => "degraded",
@@ -92,6 +94,9 @@ impl App {
                     Some((name, condition)) => part(condition, Some(name)),
                     None => json!("the store"),
                 };
+            }
+            if let Some((name, condition)) = &jobs {
+                parts["jobs"] = part(condition, Some(name));
             }
             for (name, part) in (self.inner.options.parts.0)() {
                 parts[name] = part;

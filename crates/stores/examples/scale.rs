@@ -59,7 +59,7 @@ async fn main() {
             move |store| {
                 let known = known.clone();
                 async move {
-                    // A look that finds nothing new: what it was offered is still its own.
+                    // With room for one.
                     let _ = store.take(Time(0), 1, &known).await.expect("a look");
                     1
                 }

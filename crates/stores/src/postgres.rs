@@ -343,6 +343,10 @@ impl Share for PostgresStore {
         Box::pin(Arc::clone(&self.side).take(now, limit, known.to_vec()))
     }
 
+    fn own(&self, after: RunNo, limit: u32) -> Read<Vec<OpenRun>> {
+        self.read(worker::OWN, vec![self.me(), value(after.0), int(limit)], each(read::open_run))
+    }
+
     fn load(&self, runs: Vec<RunNo>) -> Read<Vec<Loaded>> {
         let (readers, me) = (self.readers.clone(), self.lease.worker());
         Box::pin(async move { read::load(&readers, me, runs.into_iter().map(|run| run.0).collect()).await })

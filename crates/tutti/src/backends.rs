@@ -3,17 +3,17 @@
 use crate::config::Settings;
 use crate::role::Role;
 use secrecy::ExposeSecret;
-use serde_json::json;
 use std::sync::Arc;
 use tutti_agents::vault::Vault;
 use tutti_app::Parts;
+use tutti_app::health::part;
 use tutti_engine::memory::bus::LocalBus;
 use tutti_engine::ports::bus::{Bus, Call};
 use tutti_engine::ports::cache::Cache;
 use tutti_engine::ports::index::Index;
 use tutti_engine::ports::jobs::JobBroker;
 use tutti_engine::ports::knowledge::KnowledgeBase;
-use tutti_engine::ports::queue::{Condition, Queue};
+use tutti_engine::ports::queue::Queue;
 use tutti_engine::ports::records::Records;
 use tutti_engine::ports::store::Store;
 use tutti_stores::cache::LocalCache;
@@ -136,10 +136,7 @@ impl Backends {
         let redis = self.redis.clone();
         Parts(Arc::new(move || {
             let Some(redis) = &redis else { return Vec::new() };
-            let mut part = match redis.condition() {
-                Condition::Up => json!({"status": "healthy"}),
-                Condition::Down(why) => json!({"status": "down", "reason": why}),
-            };
+            let mut part = part(&redis.condition(), None);
             if let Some(advice) = redis.advice() {
                 part["advice"] = advice.into();
             }

@@ -141,20 +141,18 @@ impl App {
         instance_id: &str,
         endpoint: Option<String>,
     ) -> Result<Time, Failure> {
-        let (now, name) = (self.engine().now(), instance_name(agent_id, instance_id));
-        let found = registry::get::<Instance>(self.records(), INSTANCE, tenant, &name).await?;
-        let old = found.map(|kept| kept.value).unwrap_or_default();
-        let instance = Instance {
-            instance_id: instance_id.into(),
-            endpoint: endpoint.or_else(|| old.endpoint.clone()),
-            heard_at: Some(now),
-            is_stopped: old.is_stopped,
+        let (now, silence) = (self.engine().now(), self.orchestrator().silence);
+        let mut is_new = false;
+        let hear = |instance: &mut Instance| {
+            is_new = instance.heard_at.is_none() || instance.is_silent(now, silence);
+            let is_soon = instance.is_heard(now, HEARD_EVERY.min(silence / 4));
+            let has_moved = endpoint.is_some() && instance.endpoint != endpoint;
+            instance.heard_at = Some(now);
+            instance.endpoint = endpoint.clone().or_else(|| instance.endpoint.take());
+            !is_soon || has_moved
         };
-        let is_soon = old.is_heard(now, HEARD_EVERY.min(self.orchestrator().silence / 4));
-        if !is_soon || instance.endpoint != old.endpoint {
-            registry::put(self.records(), (INSTANCE, tenant, &name), &instance, now, Expect::Any).await?;
-        }
-        if old.is_silent(now, self.orchestrator().silence) || old.heard_at.is_none() {
+        registry::change_instance(self.records(), tenant, (agent_id, instance_id), now, hear).await?;
+        if is_new {
             registry::poke();
         }
         Ok(now)
@@ -169,17 +167,16 @@ impl App {
         is_stopped: bool,
     ) -> Result<bool, Failure> {
         let places = self.places(&caller.tenant, agent).await?;
-        let Some(place) = places.into_iter().find(|place| place.instance.instance_id == instance_id) else {
+        if places.iter().all(|place| place.instance.instance_id != instance_id) {
             let mut failure = unknown(&agent.agent_id);
             failure.message = format!("agent {} has no instance of that id", agent.agent_id);
             return Err(failure);
-        };
-        if place.instance.is_stopped == is_stopped {
+        }
+        let stop = |instance: &mut Instance| std::mem::replace(&mut instance.is_stopped, is_stopped) != is_stopped;
+        let (which, now) = ((agent.agent_id.as_str(), instance_id), self.engine().now());
+        if !registry::change_instance(self.records(), &caller.tenant, which, now, stop).await? {
             return Ok(false);
         }
-        let (name, now) = (instance_name(&agent.agent_id, instance_id), self.engine().now());
-        let instance = Instance { is_stopped, ..place.instance };
-        registry::put(self.records(), (INSTANCE, &caller.tenant, &name), &instance, now, Expect::Any).await?;
         registry::poke();
         Ok(true)
     }

@@ -17,18 +17,21 @@ use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
 use tutti_engine::driver::{Engine, Observer, Options as EngineOptions, Ports};
 use tutti_engine::memory::outbound::NoOutbound;
+use tutti_engine::memory::records::MemoryRecords;
+use tutti_engine::ports::records::Records;
 use tutti_workflows::{agents, task};
 
 const LONG: Duration = Duration::from_secs(60);
 const SESSIONS: u32 = 3;
 
-async fn two_apps() -> [App; 2] {
+/// Two applications on one engine and these records.
+pub async fn apps(records: Arc<dyn Records>) -> [App; 2] {
     let asking = Asking { provider: ProviderRef::default(), retry: Retry::DEFAULT, timeout: LONG, http_timeout: LONG };
     let registry = agents::register(task::register(Registry::new(), &asking), &asking, LONG);
     let ports = Ports::in_memory(Arc::new(NoOutbound));
     let observer = Observer(Arc::new(metrics::ended));
     let engine = Engine::start(ports, registry, EngineOptions { observer, ..EngineOptions::default() }).await.unwrap();
-    let orchestrator = Orchestrator { sessions_max: SESSIONS, ..Orchestrator::default() };
+    let orchestrator = Orchestrator { sessions_max: SESSIONS, records, ..Orchestrator::default() };
     install(Installed { records: Arc::clone(&orchestrator.records), books: Books::default(), silence: LONG });
     let options = Options { orchestrator, ..Options::default() };
     let app = || App::new(engine.clone(), options.clone());
@@ -52,7 +55,7 @@ async fn claim_all(apps: &[App; 2], held: &mut BTreeMap<String, Vec<JobView>>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_desks_give_every_task_one_place_and_no_agent_too_many() {
-    let apps = two_apps().await;
+    let apps = apps(Arc::new(MemoryRecords::new())).await;
     let caller = Caller::local();
     for id in ["a", "b"] {
         let agent = json!({"agent_id": id, "agent_name": id, "domain": "d", "protocol": "queue"});

@@ -3,3 +3,4 @@
 
 mod desks;
 mod memory;
+mod instances;

@@ -64,15 +64,19 @@ fn job(n: i64, agent_id: &str, priority: u8, body: &'static [u8]) -> OpenJob {
 
 /// The next reply to either, and which of them has it.
 async fn either(ends: &[Arc<dyn JobBroker>; 2]) -> (usize, Reply) {
-    let (which, reply) = match select(ends[0].next_reply(), ends[1].next_reply()).await {
-        Either::Left((reply, _)) => (0, reply),
-        Either::Right((reply, _)) => (1, reply),
-    };
-    (which, reply.expect("both are open"))
+    match select(ends[0].next_reply(), ends[1].next_reply()).await {
+        Either::Left((reply, _)) => (0, open(reply)),
+        Either::Right((reply, _)) => (1, open(reply)),
+    }
 }
 
 async fn one(end: &Arc<dyn JobBroker>) -> Reply {
-    end.next_reply().await.expect("it is open")
+    open(end.next_reply().await)
+}
+
+fn open(reply: Option<Reply>) -> Reply {
+    let Some(reply) = reply else { panic!("no reply from one that is open") };
+    reply
 }
 
 /// Waits until so many jobs wait for an agent's workers: no broker tells of it.

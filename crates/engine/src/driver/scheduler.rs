@@ -165,6 +165,8 @@ pub(crate) struct Scheduler {
     is_cut: bool,
     /// The room that the queue was told of.
     room_told: Option<usize>,
+    /// When what runs here by the store's word is held against what is in memory.
+    own_at: tokio::time::Instant,
 }
 
 impl Scheduler {
@@ -189,6 +191,7 @@ impl Scheduler {
             next_due: None,
             is_cut: false,
             room_told: None,
+            own_at: tokio::time::Instant::now(),
         }
     }
 
@@ -344,6 +347,10 @@ impl Scheduler {
         if self.is_shared {
             self.take().await;
             self.fetch_mail().await;
+            if tokio::time::Instant::now() >= self.own_at {
+                self.own_at = tokio::time::Instant::now() + SWEEP;
+                self.find_lost(now).await;
+            }
         } else {
             self.sweep_all(now).await;
         }
@@ -385,6 +392,21 @@ impl Scheduler {
                 self.take_up(now, taken).await;
             }
             Err(e) => cannot_look(&e),
+        }
+    }
+
+    /// Runs that are this process' own by the store's word, and that no shard holds.
+    async fn find_lost(&mut self, now: Time) {
+        let mut after = RunNo(0);
+        loop {
+            let Some(share) = self.ports.store.share().filter(|share| share.is_owner()) else { return };
+            let page = match share.own(after, PAGE).await {
+                Ok(page) => page,
+                Err(e) => return cannot_look(&e),
+            };
+            let Some(last) = page.last() else { return };
+            after = last.run;
+            self.take_up(now, page).await;
         }
     }
 

@@ -48,9 +48,11 @@ pub trait Share: Send + Sync {
     fn disowned(&self) -> BoxFuture<'static, ()>;
     /// Joins anew, once everything that was held is dropped.
     fn rejoin(&self) -> Read<()>;
-    /// Takes runs that need a worker and whose workflow is known here (name and number), best first. For a while nobody else is
-    /// offered them.
+    /// Takes runs that need a worker and whose workflow is known here (name and number), best first. For a while nobody is offered
+    /// them again, this worker neither; nor is it offered what it runs.
     fn take(&self, now: Time, limit: u32, known: &[(String, u32)]) -> Read<Vec<OpenRun>>;
+    /// Running runs of this worker after `after`, by number: one that is not in memory was lost without a word.
+    fn own(&self, after: RunNo, limit: u32) -> Read<Vec<OpenRun>>;
     /// All that is known of these runs, read together; those that are not there are left out.
     fn load(&self, runs: Vec<RunNo>) -> Read<Vec<Loaded>>;
     /// Runs of this worker that have messages nobody has taken.

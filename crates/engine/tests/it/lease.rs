@@ -2,9 +2,10 @@
 //! afterwards.
 
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, join};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tutti_engine::account::AccountRow;
@@ -33,6 +34,8 @@ struct Leased {
     is_dropped: watch::Sender<bool>,
     /// How often it was asked whether the lease is held, when it was not.
     asked_in_vain: watch::Sender<u32>,
+    /// No run is offered.
+    is_blind: AtomicBool,
     /// What is read about runs that begin waits.
     is_slow: watch::Sender<bool>,
     /// Reads that wait, or waited.
@@ -47,6 +50,7 @@ impl Leased {
             is_held: watch::Sender::new(true),
             is_dropped: watch::Sender::new(false),
             asked_in_vain: watch::Sender::new(0),
+            is_blind: AtomicBool::new(false),
             is_slow: watch::Sender::new(false),
             slow: watch::Sender::new(0),
         })
@@ -96,7 +100,7 @@ impl Share for Leased {
     fn sweep_every(&self) -> Duration {
         Duration::from_secs(3_600)
     }
-    fn disowned(&self) -> futures_util::future::BoxFuture<'static, ()> {
+    fn disowned(&self) -> BoxFuture<'static, ()> {
         let mut is_held = self.is_held.subscribe();
         Box::pin(async move {
             if is_held.wait_for(|is_held| !is_held).await.is_err() {
@@ -113,7 +117,13 @@ impl Share for Leased {
         })
     }
     fn take(&self, now: Time, limit: u32, _: &[(String, u32)]) -> Read<Vec<OpenRun>> {
+        if self.is_blind.load(Ordering::SeqCst) {
+            return Box::pin(async { Ok(Vec::new()) });
+        }
         self.store.open_runs(now, RunNo(0), limit)
+    }
+    fn own(&self, after: RunNo, limit: u32) -> Read<Vec<OpenRun>> {
+        self.store.open_runs(Time(0), after, limit)
     }
     fn load(&self, runs: Vec<RunNo>) -> Read<Vec<Loaded>> {
         let store = Arc::clone(&self.store);
@@ -211,7 +221,7 @@ struct Ask {
     test: usize,
 }
 
-static CALLS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+static CALLS: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
 
 impl Activity for Ask {
     type Output = u32;
@@ -257,22 +267,31 @@ async fn a_run_that_is_accepted_as_the_lease_is_lost_goes_on_when_it_is_back() {
     let engine = engine(leased.clone(), true).await;
     // It was let in, and its session is being looked up.
     leased.is_slow.send_replace(true);
-    let submitted = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.submit(Submit { session: Some("talk".into()), ..submit(0) }).await }
-    });
-    begins_without_a_lease(&leased, 0).await;
-    goes_on(&engine, submitted.await.unwrap().unwrap().run).await;
+    let submitting = engine.submit(Submit { session: Some("talk".into()), ..submit(0) });
+    let (submitted, ()) = join(submitting, begins_without_a_lease(&leased, 0)).await;
+    goes_on(&engine, submitted.unwrap().run).await;
+}
+
+/// A run that nobody has begun.
+async fn born_elsewhere(test: usize) -> (Arc<MemoryStore>, RunNo) {
+    let store = Arc::new(MemoryStore::new());
+    let elsewhere = engine(Leased::new(store.clone()), false).await;
+    let run = elsewhere.submit(submit(test)).await.unwrap().run;
+    elsewhere.shutdown(Duration::ZERO).await;
+    (store, run)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_of_this_process_that_nobody_holds_is_found() {
+    let (store, run) = born_elsewhere(2).await;
+    let leased = Leased::new(store);
+    leased.is_blind.store(true, Ordering::SeqCst);
+    goes_on(&engine(leased, true).await, run).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_taken_as_the_lease_is_lost_goes_on_when_it_is_back() {
-    let store = Arc::new(MemoryStore::new());
-    // Born where nothing is worked.
-    let elsewhere = engine(Leased::new(store.clone()), false).await;
-    let run = elsewhere.submit(submit(1)).await.unwrap().run;
-    elsewhere.shutdown(Duration::ZERO).await;
-
+    let (store, run) = born_elsewhere(1).await;
     let leased = Leased::new(store);
     leased.is_slow.send_replace(true);
     let engine = engine(leased.clone(), true).await;

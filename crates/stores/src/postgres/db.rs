@@ -230,6 +230,10 @@ pub(super) fn detail(e: &Error) -> String {
 pub(super) fn error(e: &Error) -> StoreError {
     match e.code() {
         Some(&SqlState::DISK_FULL) => StoreError::Unavailable("the disk of PostgreSQL is full".into()),
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => StoreError::Unavailable(format!(
+            "PostgreSQL: another session holds a lock on our tables (pg_locks and pg_stat_activity show which): {}",
+            detail(e)
+        )),
         Some(&SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED) => StoreError::Damaged(detail(e)),
         _ => StoreError::Unavailable(format!("PostgreSQL: {}", detail(e))),
     }

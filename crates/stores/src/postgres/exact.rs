@@ -39,14 +39,28 @@ pub(super) async fn apply(db: &mut Db, transition: &Transition, writing: &Writin
     Ok(receipt)
 }
 
-/// Two processes stood in each other's way: the same again will do.
+/// Somebody stood in the way of all: the same again will do, and one by one it would only take so many times as long.
 pub(super) fn is_retryable(e: &Error) -> bool {
-    matches!(e.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE))
+    let in_the_way = [
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+    ];
+    e.code().is_some_and(|code| in_the_way.contains(code))
 }
 
 async fn write(db: &mut Db, transition: &Transition, writing: &Writing<'_>) -> Result<Option<Refusal>, Error> {
     let Transition { appends, inbox_put, inbox_done, turns, voids, session_drop, asks, labels, holds, settles } =
         transition;
+    // Written whole or not at all, so one row tells of all the rest, which must not be done a second time: accounts would be charged
+    // twice, and whoever has gone on with the run would lose it.
+    if writing.is_again
+        && let Some(append) = appends.first()
+        && is_written(db, append).await?
+    {
+        return Ok(None);
+    }
     let lone_put = appends.is_empty() && inbox_done.is_empty() && session_drop.is_none() && inbox_put.len() == 1;
     if let Some(session) = session_drop
         && !sessions::lock(db, *session).await?
@@ -112,9 +126,6 @@ async fn lock(db: &mut Db, transition: &Transition) -> Result<(), Error> {
 
 async fn row(db: &mut Db, append: &Append, writing: &Writing<'_>) -> Result<Option<Refusal>, Error> {
     let Append { run, fence, first, last, epoch, at, body, stand: _, blobs } = append;
-    if writing.is_again && is_written(db, append).await? {
-        return Ok(None);
-    }
     let fenced = Ok(Some(Refusal::Fenced { run: *run }));
     let prev = match fence {
         Fence::Birth(birth) => {
@@ -251,4 +262,69 @@ pub(super) async fn why_not(db: &mut Db, run: RunNo) -> Result<Refusal, Error> {
     let status: Option<i16> = db.row("SELECT status FROM runs WHERE run = $1", &[&run.0]).await?.map(|r| r.get(0));
     let status = status.and_then(|code| Status::from_code(u8::try_from(code).ok()?));
     Ok(if status.is_some_and(|s| !s.is_terminal()) { Refusal::Duplicate } else { Refusal::Gone })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::db::Place;
+    use crate::postgres::migrate::migrate;
+    use tutti_engine::account::{Account, Hold, Settle};
+    use tutti_engine::ports::store::Stand;
+    use tutti_engine::{Amounts, Limits};
+    use tutti_tests::backends::postgres::Postgres;
+    use tutti_tests::backends::skip;
+
+    const RUN: RunNo = RunNo(1);
+
+    fn append(fence: Fence, first: u32, stand: Status) -> Append {
+        let stand = Some(Stand { status: stand, due_at: None, ended_at: None });
+        let (last, at, body) = (first, Time(i64::from(first)), vec![1].into());
+        Append { run: RUN, fence, first, last, epoch: 1, at, body, stand, blobs: Vec::new() }
+    }
+
+    fn born_with_a_hold() -> Transition {
+        let account = Account { name: "ann".into(), limits: Limits { tokens: Some(100), ..Limits::default() } };
+        let amounts = Amounts { tokens: 60, ..Amounts::default() };
+        let birth = Birth::new(RunId::new(Time(1), [0; 10]), "noop");
+        let appends = vec![append(Fence::Birth(Box::new(birth)), 1, Status::Running)];
+        Transition { appends, holds: vec![Hold { account, amounts }], ..Transition::default() }
+    }
+
+    fn end_with_a_settlement() -> Transition {
+        let tokens = |tokens| Amounts { tokens, ..Amounts::default() };
+        let settle = Settle { name: "ann".into(), held: tokens(60), spent: tokens(25) };
+        let appends = vec![append(Fence::After { prev: 1 }, 2, Status::Completed)];
+        Transition { appends, settles: vec![settle], ..Transition::default() }
+    }
+
+    /// A connection that is lost during `COMMIT` may have committed: what is sent again then counts once.
+    #[tokio::test]
+    async fn what_was_written_already_is_not_done_twice() {
+        let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+        let place = Place::new(&server.dsn(), &server.schema(), "test").unwrap();
+        let mut db = place.connect("").await.unwrap();
+        migrate(&mut db, &place).await.unwrap();
+        let mut words = Words::default();
+        let story = [(born_with_a_hold(), [60, 0]), (end_with_a_settlement(), [0, 25])];
+        for (transition, expected) in story {
+            words.learn(&mut db, std::slice::from_ref(&transition)).await.unwrap();
+            for is_again in [false, true] {
+                db.execute("BEGIN", &[]).await.unwrap();
+                let writing = Writing { words: &words, me: 7, is_again };
+                assert_eq!(apply(&mut db, &transition, &writing).await.unwrap(), Receipt::Committed);
+                db.execute("COMMIT", &[]).await.unwrap();
+                let row = db.row(accounts::SELECT, &[&vec!["ann"]]).await.unwrap().unwrap();
+                let account = accounts::row(&row);
+                assert_eq!([account.held.tokens, account.spent.tokens], expected, "again: {is_again}");
+                if is_again {
+                    let worker = db.row("SELECT worker FROM runs", &[]).await.unwrap().unwrap();
+                    assert_eq!(worker.get::<_, Option<i64>>(0), Some(8), "what came later stands");
+                } else {
+                    // Meanwhile somebody else may have gone on with the run.
+                    db.execute("UPDATE runs SET worker = 8", &[]).await.unwrap();
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,9 @@
 
 use crate::postgres::OpenError;
 use crate::postgres::db::{Db, Place, detail};
+use std::ops::RangeInclusive;
 use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
 
 /// Applied in order; `meta.schema` counts them.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
@@ -55,21 +57,44 @@ async fn locked(db: &mut Db, place: &Place) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes the partition that holds a run, and the next one, where they are not there yet.
-pub(super) async fn partition(db: &mut Db, run: i64) -> Result<(), Error> {
-    for from in [run / PARTITION_RUNS, run / PARTITION_RUNS + 1].map(|n| n * PARTITION_RUNS) {
-        let name = format!("journal_{}", from / PARTITION_RUNS);
-        let there = "SELECT to_regclass($1) IS NOT NULL";
-        if db.client.query_one(there, &[&name]).await?.get(0) {
-            continue;
-        }
-        let to = from + PARTITION_RUNS;
-        let make = format!("CREATE TABLE IF NOT EXISTS {name} PARTITION OF journal FOR VALUES FROM ({from}) TO ({to})");
-        let locked = format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}); {make}; COMMIT;");
-        if let Err(e) = db.client.batch_execute(&locked).await {
-            db.client.batch_execute("ROLLBACK").await?;
-            return Err(e);
-        }
+/// Makes the partitions that hold these runs where they are not there yet, and the next one ahead of time; false where that has
+/// to wait, because somebody reads the whole journal (a backup, say).
+pub(super) async fn partitions(db: &mut Db, runs: RangeInclusive<i64>) -> Result<bool, Error> {
+    let (first, last) = (runs.start() / PARTITION_RUNS, runs.end() / PARTITION_RUNS);
+    for n in first..=last {
+        partition(db, n).await?;
     }
-    Ok(())
+    match partition(db, last + 1).await {
+        Ok(()) => Ok(true),
+        Err(e) if is_in_the_way(&e) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+async fn partition(db: &mut Db, n: i64) -> Result<(), Error> {
+    let name = format!("journal_{n}");
+    let there = "SELECT to_regclass($1) IS NOT NULL";
+    if db.client.query_one(there, &[&name]).await?.get(0) {
+        return Ok(());
+    }
+    let (from, to) = (n * PARTITION_RUNS, (n + 1) * PARTITION_RUNS);
+    let make = format!("CREATE TABLE IF NOT EXISTS {name} PARTITION OF journal FOR VALUES FROM ({from}) TO ({to})");
+    change_journal(db, &make).await
+}
+
+/// Changes which partitions the journal has, one process after the other. Everybody who reads or writes it waits behind us while we
+/// wait for it, so that is not for long.
+pub(super) async fn change_journal(db: &mut Db, how: &str) -> Result<(), Error> {
+    let alone = format!("SELECT pg_advisory_xact_lock({LOCK})");
+    let change = format!("BEGIN; {alone}; SET LOCAL lock_timeout = '200ms'; {how}; COMMIT");
+    let changed = db.client.batch_execute(&change).await;
+    if changed.is_err() {
+        db.client.batch_execute("ROLLBACK").await?;
+    }
+    changed
+}
+
+/// Whether somebody else's lock was in the way.
+pub(super) fn is_in_the_way(e: &Error) -> bool {
+    e.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

@@ -1,7 +1,7 @@
 //! Retention: ended runs leave, oldest first, with all that hangs on them; a part of the journal that is empty is dropped whole.
 
 use crate::postgres::db::Db;
-use crate::postgres::migrate::PARTITION_RUNS;
+use crate::postgres::migrate::{PARTITION_RUNS, change_journal, is_in_the_way};
 use crate::postgres::sessions;
 use tokio_postgres::Error;
 use tutti_engine::ports::store::Prune;
@@ -73,7 +73,11 @@ async fn drop_empty(db: &mut Db, run: i64) -> Result<(), Error> {
     let is_over = "SELECT (SELECT last_value FROM run_numbers) > $1::bigint + 1000000 AND to_regclass($2) IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM runs WHERE run >= $3 AND run < $1)";
     if db.row(is_over, &[&to, &name, &from]).await?.is_some_and(|row| row.get(0)) {
-        db.client.batch_execute(&format!("DROP TABLE {name}")).await?;
+        match change_journal(db, &format!("DROP TABLE IF EXISTS {name}")).await {
+            // The next chunk that retention removes tries again.
+            Err(e) if is_in_the_way(&e) => {}
+            dropped => dropped?,
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! This process among others: its lease, the numbers it may use, the runs it is offered.
 
 use crate::postgres::db::{Db, Place, detail, error};
-use crate::postgres::migrate::partition;
+use crate::postgres::migrate::partitions;
 use crate::postgres::read;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,18 +18,19 @@ const FORGET: &str = "1 hour";
 
 /// Best first: what was begun or is to be cancelled (kind 3), then what has waited longest for its priority; of workflows that this
 /// program knows. Rows that another process is looking at are passed over. A running run is taken only when its worker's lease
-/// has ended.
+/// has ended. What this process has already, on its way or running, is not offered to it either: else it would stand before all
+/// that is new, and nothing new would come.
 const TAKE: &str = "WITH known AS (SELECT name, version FROM unnest($5::text[], $6::int[]) AS k(text, version) JOIN names USING (text)),
-    lost AS (SELECT run, rank FROM runs AS r WHERE status = 1 AND (worker IS NULL OR worker = $1
+    lost AS (SELECT run, rank FROM runs AS r WHERE status = 1 AND (worker IS NULL
         OR NOT EXISTS (SELECT 1 FROM workers AS w WHERE w.worker = r.worker AND w.lease_until > clock_timestamp()))
       AND (workflow, version) IN (SELECT name, version FROM known) LIMIT $3 FOR UPDATE SKIP LOCKED),
     due AS (SELECT run, rank FROM runs WHERE status = 2 AND due_at <= $2 AND due_at IS NOT NULL
-        AND (worker IS NULL OR worker = $1 OR taken_until < clock_timestamp())
+        AND (worker IS NULL OR taken_until < clock_timestamp())
       AND (workflow, version) IN (SELECT name, version FROM known) ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED),
     cancelled AS (SELECT run, rank FROM runs WHERE status = 0 AND run IN (SELECT inbox.run FROM inbox WHERE NOT taken AND kind = 3)
       LIMIT $3 FOR UPDATE SKIP LOCKED),
     queued AS (SELECT run, rank FROM runs AS r WHERE status = 0 AND (due_at IS NULL OR due_at <= $2)
-        AND (worker IS NULL OR worker = $1 OR taken_until IS NULL OR taken_until < clock_timestamp())
+        AND (worker IS NULL OR taken_until IS NULL OR taken_until < clock_timestamp())
         AND NOT (lane > 0 AND EXISTS (SELECT 1 FROM runs AS o WHERE o.session_no = r.session_no AND o.session_no IS NOT NULL
           AND o.status < 3 AND o.run <> r.run AND o.lane > 0 AND (o.status = 1 OR (o.status = 2 AND o.lane < 4)
             OR (o.status = 0 AND (o.due_at IS NULL OR o.due_at <= $2) AND (-(o.lane & 3), o.id) < (-(r.lane & 3), r.id)))))
@@ -39,6 +40,9 @@ const TAKE: &str = "WITH known AS (SELECT name, version FROM unnest($5::text[], 
     best AS (SELECT run FROM found GROUP BY run ORDER BY min(class), min(rank) LIMIT $3)
     UPDATE runs SET worker = $1, taken_until = clock_timestamp() + $4::text::interval FROM best WHERE runs.run = best.run
     RETURNING runs.run, runs.id, runs.status, runs.priority, runs.due_at";
+/// What runs here, by number.
+pub(super) const OWN: &str = "SELECT run, id, status, priority, due_at FROM runs
+    WHERE status = 1 AND worker = $1 AND run > $2 ORDER BY run LIMIT $3";
 /// When the oldest was born that is due and that nobody has: waiting behind a full house is not the same as being forgotten.
 pub(super) const OLDEST: &str =
     "SELECT min(rank + priority * 10000) FROM runs WHERE status = 0 AND (due_at IS NULL OR due_at <= $1)";
@@ -243,8 +247,9 @@ impl Side {
             let of = last / super::migrate::PARTITION_RUNS;
             let is_known = *this.known_partition.lock().unwrap_or_else(PoisonError::into_inner) >= of;
             if !is_known {
-                partition(db, first).await?;
-                partition(db, last).await?;
+                if !partitions(db, first..=last).await? {
+                    return Ok(RunNo(first));
+                }
                 *this.known_partition.lock().unwrap_or_else(PoisonError::into_inner) = of;
             }
             Ok(RunNo(first))

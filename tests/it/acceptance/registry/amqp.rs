@@ -131,6 +131,9 @@ async fn a_job_is_done_without_any_http() {
     assert_eq!((&task["status"], &task["result"]), (&json!("completed"), &json!({"sum": 3})), "{task}");
     assert_eq!((&task["instance_id"], &task["attempts"]), (&json!("w1"), &json!(1)), "{task}");
     assert!(nothing_over_http(&client).await);
+    let health = client.get("/health").await.expect(200).json();
+    let jobs = &health["parts"]["jobs"];
+    assert!(jobs["status"] == "healthy" && text(&jobs["name"]).contains(&format!("{schema}.results")), "{health}");
 }
 
 #[tokio::test]
@@ -283,7 +286,7 @@ async fn all_jobs_are_done_though_broker_and_server_are_killed() {
     };
     let schema = postgres.schema();
     let start = || beside(&rabbit, &postgres, &schema).env("AGENT_HEARTBEAT_TIMEOUT", "2").env("MAX_RETRIES", "9");
-    let (mut one, two) = (start().start().await, start().start().await);
+    let (mut one, mut two) = (start().start().await, start().start().await);
     let clients = [one.client(), two.client()];
     register_queue(&clients[1]).await;
     let task = |n: usize| json!({"agent_id": "q", "task_type": "t", "task_data": {"n": n}});
@@ -296,6 +299,10 @@ async fn all_jobs_are_done_though_broker_and_server_are_killed() {
     let workers = ["w0", "w1"].map(work);
     ended(&clients[1], &tasks[0]).await;
     rabbit.cut();
+    two.line("the loss of the broker", |line| line.contains("workers may fetch jobs over HTTP").then_some(())).await;
+    let health = clients[1].get("/health").await.expect(200).json();
+    let jobs = &health["parts"]["jobs"];
+    assert!(health["status"] == "degraded" && jobs["status"] == "down" && jobs["reason"].is_string(), "{health}");
     for n in 20..30 {
         tasks.push(execute(&clients[n % 2], &task(n)).await);
     }

@@ -109,6 +109,26 @@ async fn a_run_is_offered_to_one_process_and_goes_to_another_when_that_one_has_l
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_has_takes_no_place_among_what_it_is_offered() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let store = open(&server, &schema).await;
+    for run in 1..=9 {
+        assert_eq!(send(&store, birth(RunNo(run), Status::Queued, |_| ())).await, Receipt::Committed);
+    }
+    let begun = store.take(NOW, 3, &known()).await.unwrap();
+    for open in &begun {
+        assert_eq!(send(&store, claim(open.run, 1)).await, Receipt::Committed);
+    }
+    let on_their_way = store.take(NOW, 3, &known()).await.unwrap();
+    let rest = store.take(NOW, 3, &known()).await.unwrap();
+    assert_eq!([begun.len(), on_their_way.len(), rest.len()], [3, 3, 3]);
+    let all: BTreeSet<i64> = [&begun, &on_their_way, &rest].into_iter().flat_map(|some| numbers(some)).collect();
+    assert_eq!(all, (1..=9).collect());
+    assert_eq!(store.take(NOW, 9, &known()).await.unwrap(), [], "there is nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_claim_the_same_run_are_one() {
     let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
     let schema = server.schema();
@@ -164,6 +184,71 @@ async fn mail_for_running_runs_is_found() {
     assert_eq!(send(&two, put).await, Receipt::Refused(Refusal::Duplicate));
     assert_eq!(one.mail(9).await.unwrap(), [item]);
     assert_eq!(two.mail(9).await.unwrap(), []);
+}
+
+/// A table that somebody else has locked.
+struct Locked {
+    server: Arc<Postgres>,
+    holder: tokio::task::JoinHandle<String>,
+    locks: String,
+}
+
+impl Locked {
+    async fn begin(server: &Arc<Postgres>, table: &str, mode: &str) -> Self {
+        // What a session is called is seen in its activity.
+        let lock = format!(
+            "SET application_name = 'holder of {table}'; BEGIN; LOCK TABLE {table} IN {mode} MODE; SELECT pg_sleep(600)"
+        );
+        let holder = tokio::spawn({
+            let server = Arc::clone(server);
+            async move { server.psql(&lock).await }
+        });
+        let locks =
+            format!("FROM pg_stat_activity WHERE application_name = 'holder of {table}' AND wait_event = 'PgSleep'");
+        let count = format!("SELECT count(*) {locks}");
+        in_time("the lock", async { while server.psql(&count).await != "1" {} }).await;
+        Self { server: Arc::clone(server), holder, locks }
+    }
+
+    async fn end(self) {
+        self.server.psql(&format!("SELECT pg_terminate_backend(pid) {}", self.locks)).await;
+        assert!(self.holder.await.is_err(), "it is told that it was ended");
+    }
+}
+
+/// A backup reads the whole journal for hours. Numbers are reserved meanwhile, though the next part of the journal has to wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_are_reserved_while_somebody_reads_the_whole_journal() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let store = open(&server, &schema).await;
+    store.reserve(1).await.unwrap();
+    server.psql(&format!("SELECT setval('{schema}.run_numbers', 1000500)")).await;
+    let backup = Locked::begin(&server, &format!("{schema}.journal"), "ACCESS SHARE").await;
+    let parts = format!("SELECT count(*) FROM pg_inherits WHERE inhparent = '{schema}.journal'::regclass");
+    let before = server.psql(&parts).await;
+    assert_eq!(store.reserve(10).await.unwrap(), RunNo(1_000_501));
+    assert_eq!(server.psql(&parts).await, before);
+    backup.end().await;
+    store.reserve(10).await.unwrap();
+    assert_ne!(server.psql(&parts).await, before, "the part ahead was made");
+}
+
+/// A lock of a person's, or of a migration of something else, costs all who wait for it one wait, not one behind the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_on_our_tables_is_told_to_all_at_once() {
+    let Some(server) = Postgres::shared().await else { return skip("PostgreSQL") };
+    let schema = server.schema();
+    let store = open(&server, &schema).await;
+    let locked = Locked::begin(&server, &format!("{schema}.runs"), "ACCESS EXCLUSIVE").await;
+    let (tell, told) = oneshot::channel();
+    let group = (1..=20).map(|run| birth(RunNo(run), Status::Queued, |_| ())).collect();
+    store.submit(group, Box::new(move |receipts| tell.send(receipts).unwrap()));
+    for receipt in in_time("the receipts", told).await.unwrap() {
+        assert!(matches!(&receipt, Receipt::Failed(e) if e.to_string().contains("holds a lock")), "{receipt:?}");
+    }
+    locked.end().await;
+    assert_eq!(send(&store, birth(RunNo(1), Status::Queued, |_| ())).await, Receipt::Committed);
 }
 
 /// Connections are cut in the middle of commits: what was receipted is there, and nothing is there twice.
