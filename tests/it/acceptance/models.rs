@@ -3,6 +3,8 @@
 
 use super::{QUESTION, agent, on_models, text};
 use serde_json::{Value, json};
+use tutti_tests::backends::redis::Redis;
+use tutti_tests::backends::skip;
 use tutti_tests::provider::Provider;
 use tutti_tests::server::{Server, Start};
 
@@ -168,4 +170,53 @@ async fn a_provider_is_not_asked_more_often_than_it_may_be() {
     request["options"] = json!({"timeout_seconds": 3});
     let result = server.client().orchestrate(&request).await;
     assert_eq!(provider.log().len(), 3, "{result}");
+}
+
+/// Two servers that share nothing but Redis, a provider, and what they may ask of it.
+async fn two_on_redis(provider: &Provider, redis: &Redis) -> [Server; 2] {
+    let start = || {
+        let start = Start::new().model(provider).env("REDIS_URL", &redis.url()).env("MAX_RETRIES", "0");
+        start.env("LLM_REQUESTS_PER_MINUTE", "5").env("LLM_CACHE_SECONDS", "600")
+    };
+    let servers = [start().start().await, start().start().await];
+    for server in &servers {
+        let client = server.client();
+        let is_up = async || client.get("/health").await.json()["parts"]["redis"]["status"] == "healthy";
+        while !is_up().await {
+            tokio::task::yield_now().await;
+        }
+    }
+    servers
+}
+
+#[tokio::test]
+async fn over_redis_processes_count_together_and_share_answers() {
+    let Some(redis) = Redis::start().await else { return skip("Redis") };
+    let provider = Provider::start().await;
+    let servers = two_on_redis(&provider, &redis).await;
+    let cold = json!({"pattern": "sequential", "input": QUESTION,
+        "agents": [{"name": "a", "instructions": "You are brief.", "temperature": 0}]});
+    let (first, again) = (servers[0].client().orchestrate(&cold).await, servers[1].client().orchestrate(&cold).await);
+    assert_eq!((&first["output"], &again["usage"]["cached"]), (&again["output"], &json!(true)), "{again}");
+    let mut crowd = on_models("concurrent", &["test"; 6]);
+    crowd["options"] = json!({"timeout_seconds": 3});
+    let clients = servers.each_ref().map(Server::client);
+    let _ = tokio::join!(clients[0].orchestrate(&crowd), clients[1].orchestrate(&crowd));
+    assert_eq!(provider.log().len(), 5, "one for the answer that both have, and four more in this minute");
+    let stats = servers[0].client().get("/v1/memory/stats").await.expect(200).json();
+    assert_eq!(stats["cache"]["place"], "redis", "{stats}");
+    let clear = servers[0].client().post("/v1/memory/clear", &json!({"all": true, "what": ["cache"]}));
+    assert_eq!(clear.persist().await.expect(200).json()["cleared"], json!({"cache": 1}));
+}
+
+#[tokio::test]
+async fn without_its_redis_each_process_counts_for_itself() {
+    let Some(redis) = Redis::start().await else { return skip("Redis") };
+    let provider = Provider::start().await;
+    let servers = two_on_redis(&provider, &redis).await;
+    redis.cut();
+    let mut crowd = on_models("concurrent", &["test"; 8]);
+    crowd["options"] = json!({"timeout_seconds": 5});
+    let result = servers[0].client().orchestrate(&crowd).await;
+    assert_eq!(provider.log().len(), 5, "{result}");
 }
