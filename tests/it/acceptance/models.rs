@@ -161,6 +161,20 @@ async fn what_is_offered_is_listed_and_tried() {
 }
 
 #[tokio::test]
+async fn a_prompt_is_counted_or_estimated_and_says_which() {
+    let server = Server::start().await;
+    let count = async |body: Value| server.client().post("/v1/llm/count-tokens", &body).persist().await;
+    let text = "How long is this prompt?";
+    let exact = count(json!({"model": "gpt-5", "text": text})).await.expect(200).json();
+    assert_eq!(exact, json!({"tokens": 13, "exact": true, "model": "gpt-5"}));
+    let messages = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]);
+    let guess = count(json!({ "messages": messages })).await.expect(200).json();
+    assert_eq!((&guess["exact"], &guess["model"]), (&json!(false), &json!("tutti-offline")), "{guess}");
+    let wrong = json!({"text": text, "messages": [{"role": "tool", "content": 5}], "modell": "x"});
+    assert_eq!(count(wrong).await.expect(422).wrong().len(), 4);
+}
+
+#[tokio::test]
 async fn a_provider_is_not_asked_more_often_than_it_may_be() {
     let provider = Provider::start().await;
     let start = Start::new().model(&provider).env("LLM_REQUESTS_PER_MINUTE", "3").env("MAX_RETRIES", "0");

@@ -234,6 +234,21 @@ pub fn installed() -> Vec<String> {
     names
 }
 
+/// The model that would answer, where a name of it is known: of a route, its first hop's.
+pub(super) fn answering(model: Option<&str>) -> Option<String> {
+    let (provider, model) = pick(&ProviderRef::default(), model);
+    let found = find(&provider).ok()?;
+    let first = |route: &Route| {
+        let hop = route.hops.first()?;
+        hop.model.clone().or_else(|| find(&hop.provider).ok()?.default_model.clone())
+    };
+    let own = match &found.kind {
+        Kind::Route(route) => first(route),
+        _ => found.default_model.clone(),
+    };
+    model.map(String::from).or(own)
+}
+
 /// Every provider and route by name, and whether it is the default.
 pub(super) fn all() -> Vec<(Arc<Provider>, bool)> {
     let table = INSTALLED.read().unwrap_or_else(PoisonError::into_inner);
