@@ -2,6 +2,7 @@
 
 use super::Server;
 use super::page::Page;
+use super::run::read_bounded;
 use crate::config::Loaded;
 use crate::show::{self, line};
 use clap::Subcommand;
@@ -64,7 +65,7 @@ pub async fn run(what: &Models, loaded: &Loaded) -> anyhow::Result<()> {
 }
 
 async fn count(Count { text, model, server, json: is_json }: &Count, loaded: &Loaded) -> anyhow::Result<()> {
-    let text = if text == "-" { std::io::read_to_string(std::io::stdin())? } else { text.clone() };
+    let text = if text == "-" { read_bounded(std::io::stdin(), "stdin")? } else { text.clone() };
     let body = json!({"text": text, "model": model});
     let counted = server.client(loaded)?.post("/v1/llm/count-tokens", &body).await?;
     if *is_json {
