@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tutti_tests::backends::redis::Redis;
 use tutti_tests::backends::skip;
 use tutti_tests::provider::Provider;
-use tutti_tests::server::{Server, Start};
+use tutti_tests::server::{Server, Start, is_on_postgres};
 
 /// What passes by itself when it is tried again.
 const PASSING: [&str; 7] = ["429", "500", "garbage", "json", "empty", "drop", "hang"];
@@ -186,28 +186,31 @@ async fn a_provider_is_not_asked_more_often_than_it_may_be() {
     assert_eq!(provider.log().len(), 3, "{result}");
 }
 
-/// Two servers that share nothing but Redis, a provider, and what they may ask of it.
-async fn two_on_redis(provider: &Provider, redis: &Redis) -> [Server; 2] {
-    let start = || {
-        let start = Start::new().model(provider).env("REDIS_URL", &redis.url()).env("MAX_RETRIES", "0");
-        start.env("LLM_REQUESTS_PER_MINUTE", "5").env("LLM_CACHE_SECONDS", "600")
-    };
-    let servers = [start().start().await, start().start().await];
-    for server in &servers {
-        let client = server.client();
-        let is_up = async || client.get("/health").await.json()["parts"]["redis"]["status"] == "healthy";
-        while !is_up().await {
-            tokio::task::yield_now().await;
-        }
+/// A server that keeps its answers and counts its questions in Redis.
+fn on_redis(provider: &Provider, redis: &Redis) -> Start {
+    let start = Start::new().model(provider).env("REDIS_URL", &redis.url()).env("MAX_RETRIES", "0");
+    start.env("LLM_REQUESTS_PER_MINUTE", "5").env("LLM_CACHE_SECONDS", "600")
+}
+
+/// Starts it, and waits until it has found Redis.
+async fn found(start: &Start) -> Server {
+    let server = start.start().await;
+    let client = server.client();
+    let is_up = async || client.get("/health").await.json()["parts"]["redis"]["status"] == "healthy";
+    while !is_up().await {
+        tokio::task::yield_now().await;
     }
-    servers
+    server
 }
 
 #[tokio::test]
 async fn over_redis_processes_count_together_and_share_answers() {
     let Some(redis) = Redis::start().await else { return skip("Redis") };
     let provider = Provider::start().await;
-    let servers = two_on_redis(&provider, &redis).await;
+    // In PostgreSQL they share their runs, too; a data directory belongs to one of them.
+    let first = on_redis(&provider, &redis);
+    let second = if is_on_postgres() { first.clone() } else { on_redis(&provider, &redis) };
+    let servers = [found(&first).await, found(&second).await];
     let cold = json!({"pattern": "sequential", "input": QUESTION,
         "agents": [{"name": "a", "instructions": "You are brief.", "temperature": 0}]});
     let (first, again) = (servers[0].client().orchestrate(&cold).await, servers[1].client().orchestrate(&cold).await);
@@ -227,10 +230,10 @@ async fn over_redis_processes_count_together_and_share_answers() {
 async fn without_its_redis_each_process_counts_for_itself() {
     let Some(redis) = Redis::start().await else { return skip("Redis") };
     let provider = Provider::start().await;
-    let servers = two_on_redis(&provider, &redis).await;
+    let server = found(&on_redis(&provider, &redis)).await;
     redis.cut();
     let mut crowd = on_models("concurrent", &["test"; 8]);
     crowd["options"] = json!({"timeout_seconds": 5});
-    let result = servers[0].client().orchestrate(&crowd).await;
+    let result = server.client().orchestrate(&crowd).await;
     assert_eq!(provider.log().len(), 5, "{result}");
 }
