@@ -208,9 +208,9 @@ async fn over_redis_processes_count_together_and_share_answers() {
     let Some(redis) = Redis::start().await else { return skip("Redis") };
     let provider = Provider::start().await;
     // In PostgreSQL they share their runs, too; a data directory belongs to one of them.
-    let first = on_redis(&provider, &redis);
-    let second = if is_on_postgres() { first.clone() } else { on_redis(&provider, &redis) };
-    let servers = [found(&first).await, found(&second).await];
+    let first = found(&on_redis(&provider, &redis)).await;
+    let second = if is_on_postgres() { first.how().clone() } else { on_redis(&provider, &redis) };
+    let servers = [first, found(&second).await];
     let cold = json!({"pattern": "sequential", "input": QUESTION,
         "agents": [{"name": "a", "instructions": "You are brief.", "temperature": 0}]});
     let (first, again) = (servers[0].client().orchestrate(&cold).await, servers[1].client().orchestrate(&cold).await);
