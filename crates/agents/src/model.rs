@@ -16,6 +16,7 @@ pub mod price;
 pub mod provider;
 mod route;
 pub mod scripted;
+pub mod tokens;
 
 pub use chat::Chat;
 pub use limit::Limits as RateLimits;

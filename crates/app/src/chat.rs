@@ -4,20 +4,16 @@ use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::result::{Digest, Usage};
 use crate::runs::ErrorView;
-use crate::start::{Ask, Prepared, Started, read_session};
-use crate::{App, json};
+use crate::start::{Ask, Prepared, Started, read_session, read_user_id};
+use crate::{App, json, memory};
 use serde::Serialize;
 use serde_json::{Value, json as value};
 use tutti_agents::form::{Errors, Form};
-use tutti_engine::ports::store::Label;
 use tutti_engine::run::Status;
 
 /// The graph that answers.
 const GRAPH: &str = "chat";
-/// The label with the user of a conversation.
-pub(crate) const USER: &str = "chat_user";
 const PROMPT_CHARS_MAX: usize = 1_000_000;
-const USER_CHARS_MAX: usize = 200;
 
 /// What a chat came to.
 #[derive(Debug, Serialize)]
@@ -58,11 +54,8 @@ impl App {
             let read = Form::body(body, &errors).and_then(|form| {
                 let prompt = form.field("prompt").required();
                 let prompt = prompt.text(PROMPT_CHARS_MAX).map(ToOwned::to_owned);
-                let user = form.field("user_id").required();
-                let user_id = user.text(USER_CHARS_MAX).map(ToOwned::to_owned);
-                if user_id.as_ref().is_some_and(|user| user.chars().any(char::is_control)) {
-                    user.fail("user_id must not hold control characters");
-                }
+                form.field("user_id").require();
+                let user_id = read_user_id(&form);
                 let metadata = form.field("metadata");
                 let metadata = if metadata.is_present() { metadata.form().and(metadata.value().cloned()) } else { None };
                 let stream = form.field("stream").boolean().unwrap_or_default();
@@ -70,7 +63,7 @@ impl App {
                 let input = value!({"prompt": prompt?, "user_id": user_id.as_ref()?, "metadata": metadata.unwrap_or_else(|| value!({}))});
                 let read = loaded.read_kept(&graph, setting, &form.field("prompt"))?;
                 let mut ask = Ask::of_graph(read, &version, input)?;
-                ask.labels.push(Label::new(USER, user_id?));
+                ask.labels.push(memory::label(&user_id?));
                 Some((Ask { session: Some(session.unwrap_or_else(|| new_session(caller, body))), terms, stream, ..ask }, stream))
             });
             let (ask, stream) = errors.or(read).map_err(Failure::invalid)?;

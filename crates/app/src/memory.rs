@@ -108,7 +108,6 @@ fn view(user: &str, fact: Fact) -> FactView {
         id,
         user_id: user.into(),
         text,
-        // As it was said: 0.8 is no 0.800000011920929.
         confidence,
         learned_at: Stamp(learned_at),
         updated_at: Stamp(updated_at),

@@ -129,6 +129,8 @@ pub fn describe() {
     describe_counter!("tutti_runs_ended_total", "Runs that ended or were blocked, by workflow and status.");
     describe_histogram!("tutti_run_duration_seconds", "From a run's creation to its end, by workflow.");
     describe_counter!("tutti_payments_total", "Payments that were sent, by outcome: paid, refused, unknown.");
+    describe_counter!("tutti_llm_cache_total", "Questions whose answer might have been kept, by outcome: hit, miss.");
+    describe_counter!("tutti_llm_rate_waits_total", "Waits for a provider whose limit was used up, by provider.");
     describe_counter!("tutti_errors_total", "Runs that failed, by the error's class.");
     describe_counter!("tutti_stage_fallbacks_total", "Stages of tickets whose agent failed, by stage.");
     describe_histogram!("tutti_pattern_iterations", "Rounds of a pattern's runs, by pattern.");

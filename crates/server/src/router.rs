@@ -109,6 +109,7 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/v1/documents"            Operator documents::PUT           => documents::put),
         route!(DELETE "/v1/documents/{id}"     Operator documents::DELETE        => documents::delete),
         route!(POST "/v1/llm/test-connection"  Operator models::TEST             => models::test),
+        route!(POST "/v1/llm/count-tokens"     Operator models::COUNT            => models::count),
         route!(POST "/v1/memory/clear"         Operator memory::CLEAR            => memory::clear),
         route!(DELETE "/v1/memory/facts/{id}"  Operator memory::FORGET           => memory::forget),
         // People and programs that spend

@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tutti_tests::provider::Provider;
 use tutti_tests::server::{Server, Start};
+use tutti_tests::sse::texts;
 
 async fn say(server: &Server, session: &str, input: &str) -> Value {
     let body = json!({"pattern": "sequential", "input": input, "session_id": session,
@@ -167,4 +168,23 @@ async fn an_answer_is_given_again_and_costs_nothing() {
     assert_eq!(provider.log().len(), 4);
     let metrics = server.client().get("/metrics").await.expect(200).text();
     assert!(metrics.contains("tutti_llm_cache_total{outcome=\"hit\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_kept_answer_is_streamed_and_read_back_whole() {
+    let provider = Provider::start().await;
+    let server = Start::new().model(&provider).start().await;
+    let agent = json!({"name": "a", "instructions": "You are brief.", "cache_seconds": 600});
+    let body = json!({"pattern": "sequential", "input": "Where is my card?", "agents": [agent]});
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let events = server.client().post("/orchestrate/stream", &body).stream().await.rest().await;
+        let streamed = texts(&events);
+        let run = server.client().run(text(&events[0].data["run_id"])).await;
+        run.assert_whole();
+        assert_eq!(streamed.values().next().map(String::as_str), run.said("member[a]/ask"));
+        told.push(streamed);
+    }
+    assert!(told[0] == told[1] && told[0].len() == 1, "{told:?}");
+    assert_eq!(provider.log().len(), 1);
 }

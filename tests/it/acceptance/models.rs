@@ -3,8 +3,10 @@
 
 use super::{QUESTION, agent, on_models, text};
 use serde_json::{Value, json};
+use tutti_tests::backends::redis::Redis;
+use tutti_tests::backends::skip;
 use tutti_tests::provider::Provider;
-use tutti_tests::server::{Server, Start};
+use tutti_tests::server::{Server, Start, is_on_postgres};
 
 /// What passes by itself when it is tried again.
 const PASSING: [&str; 7] = ["429", "500", "garbage", "json", "empty", "drop", "hang"];
@@ -159,6 +161,20 @@ async fn what_is_offered_is_listed_and_tried() {
 }
 
 #[tokio::test]
+async fn a_prompt_is_counted_or_estimated_and_says_which() {
+    let server = Server::start().await;
+    let count = async |body: Value| server.client().post("/v1/llm/count-tokens", &body).persist().await;
+    let text = "How long is this prompt?";
+    let exact = count(json!({"model": "gpt-5", "text": text})).await.expect(200).json();
+    assert_eq!(exact, json!({"tokens": 13, "exact": true, "model": "gpt-5"}));
+    let messages = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]);
+    let guess = count(json!({ "messages": messages })).await.expect(200).json();
+    assert_eq!((&guess["exact"], &guess["model"]), (&json!(false), &json!("tutti-offline")), "{guess}");
+    let wrong = json!({"text": text, "messages": [{"role": "tool", "content": 5}], "modell": "x"});
+    assert_eq!(count(wrong).await.expect(422).wrong().len(), 4);
+}
+
+#[tokio::test]
 async fn a_provider_is_not_asked_more_often_than_it_may_be() {
     let provider = Provider::start().await;
     let start = Start::new().model(&provider).env("LLM_REQUESTS_PER_MINUTE", "3").env("MAX_RETRIES", "0");
@@ -168,4 +184,56 @@ async fn a_provider_is_not_asked_more_often_than_it_may_be() {
     request["options"] = json!({"timeout_seconds": 3});
     let result = server.client().orchestrate(&request).await;
     assert_eq!(provider.log().len(), 3, "{result}");
+}
+
+/// A server that keeps its answers and counts its questions in Redis.
+fn on_redis(provider: &Provider, redis: &Redis) -> Start {
+    let start = Start::new().model(provider).env("REDIS_URL", &redis.url()).env("MAX_RETRIES", "0");
+    start.env("LLM_REQUESTS_PER_MINUTE", "5").env("LLM_CACHE_SECONDS", "600")
+}
+
+/// Starts it, and waits until it has found Redis.
+async fn found(start: &Start) -> Server {
+    let server = start.start().await;
+    let client = server.client();
+    let is_up = async || client.get("/health").await.json()["parts"]["redis"]["status"] == "healthy";
+    while !is_up().await {
+        tokio::task::yield_now().await;
+    }
+    server
+}
+
+#[tokio::test]
+async fn over_redis_processes_count_together_and_share_answers() {
+    let Some(redis) = Redis::start().await else { return skip("Redis") };
+    let provider = Provider::start().await;
+    // In PostgreSQL they share their runs, too; a data directory belongs to one of them.
+    let first = found(&on_redis(&provider, &redis)).await;
+    let second = if is_on_postgres() { first.how().clone() } else { on_redis(&provider, &redis) };
+    let servers = [first, found(&second).await];
+    let cold = json!({"pattern": "sequential", "input": QUESTION,
+        "agents": [{"name": "a", "instructions": "You are brief.", "temperature": 0}]});
+    let (first, again) = (servers[0].client().orchestrate(&cold).await, servers[1].client().orchestrate(&cold).await);
+    assert_eq!((&first["output"], &again["usage"]["cached"]), (&again["output"], &json!(true)), "{again}");
+    let mut crowd = on_models("concurrent", &["test"; 6]);
+    crowd["options"] = json!({"timeout_seconds": 3});
+    let clients = servers.each_ref().map(Server::client);
+    let _ = tokio::join!(clients[0].orchestrate(&crowd), clients[1].orchestrate(&crowd));
+    assert_eq!(provider.log().len(), 5, "one for the answer that both have, and four more in this minute");
+    let stats = servers[0].client().get("/v1/memory/stats").await.expect(200).json();
+    assert_eq!(stats["cache"]["place"], "redis", "{stats}");
+    let clear = servers[0].client().post("/v1/memory/clear", &json!({"all": true, "what": ["cache"]}));
+    assert_eq!(clear.persist().await.expect(200).json()["cleared"], json!({"cache": 1}));
+}
+
+#[tokio::test]
+async fn without_its_redis_each_process_counts_for_itself() {
+    let Some(redis) = Redis::start().await else { return skip("Redis") };
+    let provider = Provider::start().await;
+    let server = found(&on_redis(&provider, &redis)).await;
+    redis.cut();
+    let mut crowd = on_models("concurrent", &["test"; 8]);
+    crowd["options"] = json!({"timeout_seconds": 5});
+    let result = server.client().orchestrate(&crowd).await;
+    assert_eq!(provider.log().len(), 5, "{result}");
 }

@@ -192,11 +192,7 @@ pub async fn all(
     owner: Option<&str>,
     user: Option<&str>,
 ) -> Result<Vec<UserFacts>, StoreError> {
-    let prefix = match (owner, user) {
-        (Some(owner), Some(user)) => name(owner, user),
-        (Some(owner), None) => short(&[owner]),
-        (None, _) => String::new(),
-    };
+    let prefix = owner.map(|owner| short(&[owner])).unwrap_or_default();
     let is_theirs =
         |kept: &UserFacts| owner.is_none_or(|owner| kept.owner == owner) && user.is_none_or(|user| kept.user == user);
     let found = registry::list::<UserFacts>(records, KIND, tenant, &prefix).await?;
@@ -252,10 +248,15 @@ fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
+/// Words that may say what a text is about: the shortest ones hold sentences together.
+fn telling(text: &str) -> impl Iterator<Item = String> {
+    words(text).filter(|word| word.len() > 2)
+}
+
 /// The facts that share most with the query, rare words counting more, and then those that were said last.
 fn ranked(facts: Vec<Fact>, query: &str, limit: usize) -> Vec<Fact> {
-    let asked: BTreeSet<String> = words(query).collect();
-    let said: Vec<BTreeSet<String>> = facts.iter().map(|fact| words(&fact.text).collect()).collect();
+    let asked: BTreeSet<String> = telling(query).collect();
+    let said: Vec<BTreeSet<String>> = facts.iter().map(|fact| telling(&fact.text).collect()).collect();
     let mut known_by: BTreeMap<&str, usize> = BTreeMap::new();
     for word in said.iter().flatten().filter(|word| asked.contains(*word)) {
         *known_by.entry(word).or_default() += 1;

@@ -87,27 +87,36 @@ pub(super) async fn admit(
     let Ok(_turn) = tokio::time::timeout(left(), line.turn.lock()).await else {
         return Err(refused(provider, SLOT_MS));
     };
-    loop {
-        let now = watch.now();
-        let slot = now.0.div_euclid(SLOT_MS);
-        let mut wait_ms = 0;
-        for want in &wants {
-            let used = join_all((slot - SLOTS + 1..=slot).map(|slot| count(&line, provider, want.unit, slot, 0))).await;
-            wait_ms = wait_ms.max(want.wait_ms(now, &used));
-        }
-        if wait_ms == 0 {
-            for want in &wants {
-                count(&line, provider, want.unit, slot, want.amount).await;
-            }
-            return Ok(());
-        }
-        let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or_default());
+    while let Some(wait) = enter(&line, provider, &wants, watch.now()).await {
         if wait > left() {
-            return Err(refused(provider, wait_ms));
+            return Err(refused(provider, i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
         }
         metrics::counter!("tutti_llm_rate_waits_total", "provider" => provider.name.clone()).increment(1);
         tokio::time::sleep(wait).await;
     }
+    Ok(())
+}
+
+/// Counts a request where there is room for it; else answers after how long to look again.
+async fn enter(line: &Line, provider: &Provider, wants: &[Want], now: Time) -> Option<Duration> {
+    let slot = now.0.div_euclid(SLOT_MS);
+    let (mut wait_ms, mut before) = (0, Vec::with_capacity(wants.len()));
+    for want in wants {
+        let used = join_all((slot - SLOTS + 1..=slot).map(|slot| count(line, provider, want.unit, slot, 0))).await;
+        wait_ms = wait_ms.max(want.wait_ms(now, &used));
+        before.push(used[..used.len() - 1].iter().sum::<u64>());
+    }
+    if wait_ms > 0 {
+        return Some(Duration::from_millis(wait_ms.unsigned_abs()));
+    }
+    let mut is_in = true;
+    for (want, before) in wants.iter().zip(before) {
+        // Other processes looked and counted meanwhile: the number that the counter gives out settles who was first, and who was
+        // not looks again.
+        let counted = count(line, provider, want.unit, slot, want.amount).await;
+        is_in &= want.is_within(before.saturating_add(counted));
+    }
+    (!is_in).then_some(Duration::ZERO)
 }
 
 /// Counts what an answer used beyond what was counted when it was asked for.
@@ -131,12 +140,17 @@ struct Want {
 }
 
 impl Want {
-    /// How long until there is room for it, given what was used in each slot, the oldest first; 0 is now. What is more than a whole
-    /// minute's share goes alone.
+    /// Whether a minute with so much in it, this request included, keeps to the limit. What is more than a whole minute's share goes
+    /// alone.
+    fn is_within(&self, sum: u64) -> bool {
+        sum <= self.limit.max(self.amount)
+    }
+
+    /// How long until there is room for it, given what was used in each slot, the oldest first; 0 is now.
     fn wait_ms(&self, now: Time, used: &[u64]) -> i64 {
         let fits = |used: &[u64]| {
             let sum: u64 = used.iter().fold(0, |sum, n| sum.saturating_add(*n));
-            sum == 0 || sum.saturating_add(self.amount) <= self.limit
+            self.is_within(sum.saturating_add(self.amount))
         };
         match (0..SLOTS).zip(0..).find(|(_, gone)| fits(&used[*gone..])).map_or(SLOTS, |(slots, _)| slots) {
             0 => 0,

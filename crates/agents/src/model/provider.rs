@@ -136,7 +136,7 @@ impl Provider {
     /// The built-in model.
     #[must_use]
     pub fn offline() -> Self {
-        Self::of(Kind::Offline, Some(super::offline::MODEL.into()))
+        Self { name: ProviderRef::OFFLINE.into(), ..Self::of(Kind::Offline, Some(super::offline::MODEL.into())) }
     }
 
     /// A script.
@@ -217,7 +217,7 @@ pub(super) fn listed(provider: &Provider, model: Option<&str>) -> Option<Price> 
 #[must_use]
 pub fn pick<'m>(default: &ProviderRef, model: Option<&'m str>) -> (ProviderRef, Option<&'m str>) {
     if let Some((name, rest)) = model.and_then(|model| model.split_once(':'))
-        && INSTALLED.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+        && (name == ProviderRef::OFFLINE || INSTALLED.read().unwrap_or_else(PoisonError::into_inner).contains_key(name))
     {
         return (ProviderRef::named(name), Some(rest).filter(|rest| !rest.is_empty()));
     }
@@ -234,12 +234,33 @@ pub fn installed() -> Vec<String> {
     names
 }
 
+/// The model that would answer, where a name of it is known: of a route, its first hop's.
+pub(super) fn answering(model: Option<&str>) -> Option<String> {
+    let (provider, model) = pick(&ProviderRef::default(), model);
+    let found = find(&provider).ok()?;
+    let first = |route: &Route| {
+        let hop = route.hops.first()?;
+        hop.model.clone().or_else(|| find(&hop.provider).ok()?.default_model.clone())
+    };
+    let own = match &found.kind {
+        Kind::Route(route) => first(route),
+        _ => found.default_model.clone(),
+    };
+    model.map(String::from).or(own)
+}
+
 /// Every provider and route by name, and whether it is the default.
 pub(super) fn all() -> Vec<(Arc<Provider>, bool)> {
     let table = INSTALLED.read().unwrap_or_else(PoisonError::into_inner);
     let default = table.get(ProviderRef::DEFAULT);
     let named = table.iter().filter(|(name, _)| *name != ProviderRef::DEFAULT);
-    named.map(|(_, found)| (found.clone(), default.is_some_and(|default| Arc::ptr_eq(default, found)))).collect()
+    let mut all: Vec<_> =
+        named.map(|(_, found)| (found.clone(), default.is_some_and(|default| Arc::ptr_eq(default, found)))).collect();
+    if !table.contains_key(ProviderRef::OFFLINE) {
+        all.push((Arc::new(Provider::offline()), false));
+    }
+    all.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    all
 }
 
 /// The provider behind a name.

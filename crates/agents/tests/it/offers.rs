@@ -59,6 +59,8 @@ async fn a_trial_says_who_answered_or_why_nobody_did() {
     let trial = |model: &str| try_out(Arc::clone(&asked.cx.outbound), Some(model.into()), Owner::local(), NOW);
     let fine = trial("trial:").await;
     assert!(fine.ok && fine.model.as_deref() == Some("m-2024") && fine.error.is_none(), "{fine:?}");
+    let offline = trial("offline:").await;
+    assert!(offline.ok && offline.model.as_deref() == Some("tutti-offline"), "it is always there: {offline:?}");
     let down = trial("trial:other").await;
     assert!(!down.ok && down.error.as_ref().is_some_and(|why| why.contains("503")), "{down:?}");
 }

@@ -2,5 +2,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod desks;
-mod memory;
 mod instances;
+mod memory;

@@ -31,3 +31,16 @@ pub async fn test(State(shared): State<Shared>, request: Request) -> Answer {
     let tried = shared.app.try_model(&asked.caller, &body).await;
     json(StatusCode::OK, &asked.settle(tried)?)
 }
+
+pub const COUNT: Doc = Doc::new("models", "How many tokens a prompt has")
+    .detail("Counted with OpenAI's vocabulary where a model of theirs would answer, else estimated: see `exact`.")
+    .takes("TokenCountRequest")
+    .answers(200, "So many", "TokenCount");
+
+/// `POST /v1/llm/count-tokens`
+pub async fn count(State(shared): State<Shared>, request: Request) -> Answer {
+    let mut asked = Asked::new(request);
+    let body = asked.required_body(&shared).await?;
+    let counted = shared.app.count_tokens(&body).await;
+    json(StatusCode::OK, &asked.settle(counted)?)
+}

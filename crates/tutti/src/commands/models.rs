@@ -2,6 +2,7 @@
 
 use super::Server;
 use super::page::Page;
+use super::run::read_bounded;
 use crate::config::Loaded;
 use crate::show::{self, line};
 use clap::Subcommand;
@@ -14,12 +15,29 @@ pub enum Models {
     List(Page),
     /// Ask a model one short question; exits 1 where no answer comes
     Test(Test),
+    /// Say how many tokens a text has
+    Count(Count),
 }
 
 /// Which model.
 #[derive(Debug, clap::Args)]
 pub struct Test {
     /// As agents write it: a model, or NAME:model; the default if absent
+    model: Option<String>,
+    #[command(flatten)]
+    server: Server,
+    /// JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which text, for which model.
+#[derive(Debug, clap::Args)]
+pub struct Count {
+    /// The text, or - for stdin
+    text: String,
+    /// As agents write it; the default if absent
+    #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     #[command(flatten)]
     server: Server,
@@ -42,7 +60,19 @@ pub async fn run(what: &Models, loaded: &Loaded) -> anyhow::Result<()> {
             page.show(loaded, "/v1/llm/models", "models", &columns).await
         }
         Models::Test(test) => try_out(test, loaded).await,
+        Models::Count(args) => count(args, loaded).await,
     }
+}
+
+async fn count(Count { text, model, server, json: is_json }: &Count, loaded: &Loaded) -> anyhow::Result<()> {
+    let text = if text == "-" { read_bounded(std::io::stdin(), "stdin")? } else { text.clone() };
+    let body = json!({"text": text, "model": model});
+    let counted = server.client(loaded)?.post("/v1/llm/count-tokens", &body).await?;
+    if *is_json {
+        return Ok(show::json(&counted)?);
+    }
+    let how = if counted["exact"] == true { "counted" } else { "estimated" };
+    Ok(show::out(&format!("{} tokens, {how}\n", counted["tokens"].as_u64().unwrap_or_default()))?)
 }
 
 async fn try_out(Test { model, server, json: is_json }: &Test, loaded: &Loaded) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 pub mod request;
 
-pub use self::request::read_text;
+pub use self::request::{read_bounded, read_text};
 
 use self::request::Request;
 use super::Server;

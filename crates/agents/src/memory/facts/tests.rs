@@ -66,7 +66,7 @@ async fn the_query_decides_what_comes_first() {
 #[tokio::test]
 async fn a_user_is_bounded_and_the_least_certain_go() {
     let (records, owner) = (records(), owner("bounded", "local"));
-    let fact = |n: usize| new(&format!("Fact number {n}"), if n % 2 == 0 { 0.9 } else { 0.2 });
+    let fact = |n: usize| new(&format!("Fact number {n}"), if n.is_multiple_of(2) { 0.9 } else { 0.2 });
     for run in 0..3 {
         let facts = (run * 100..run * 100 + 100).map(fact).collect();
         remember(&owner, "u", &"r".repeat(run + 1), facts).await;

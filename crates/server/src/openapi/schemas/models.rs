@@ -30,6 +30,19 @@ pub fn all() -> Value {
             "properties": {"ok": {"type": "boolean"}, "latency_ms": count, "model": {"type": "string"},
                 "error": {"type": "string"}}
         },
+        "TokenCountRequest": {
+            "type": "object", "additionalProperties": false, "description": "One of text and messages.",
+            "properties": {
+                "model": {"type": "string", "maxLength": 200}, "text": {"type": "string"},
+                "messages": {"type": "array", "items": {"type": "object", "required": ["role", "content"],
+                    "additionalProperties": false, "properties": {"content": {"type": "string"},
+                        "role": {"type": "string", "enum": ["system", "user", "assistant"]}}}}
+            }
+        },
+        "TokenCount": {
+            "type": "object", "required": ["tokens", "exact"],
+            "properties": {"tokens": count, "exact": {"type": "boolean"}, "model": {"type": "string"}}
+        },
         "MemoryStats": {
             "type": "object", "required": ["conversations", "cache", "state", "facts"],
             "properties": {

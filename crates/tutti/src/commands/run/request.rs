@@ -125,7 +125,8 @@ fn read_file(path: &str, extension: Option<&str>) -> anyhow::Result<(String, Map
     }
 }
 
-fn read_bounded(from: impl Read, name: &str) -> anyhow::Result<String> {
+/// A text that is not without end; `name` is where it comes from.
+pub fn read_bounded(from: impl Read, name: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     let read = from.take(INPUT_BYTES_MAX + 1).read_to_string(&mut text);
     read.map_err(|e| Usage(format!("{name}: cannot be read: {e}")))?;
