@@ -10,6 +10,7 @@ pub mod articles;
 pub mod budgets;
 pub mod caller;
 mod cursor;
+pub mod data_sources;
 pub mod db;
 pub mod documents;
 pub mod events;

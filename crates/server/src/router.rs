@@ -4,8 +4,8 @@ use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
 use crate::routes::{
-    about, approvals, articles, budgets, db, documents, health, orchestrate, orchestrator, runs, sessions, tasks,
-    tickets,
+    about, approvals, articles, budgets, data_sources, db, documents, health, orchestrate, orchestrator, runs,
+    sessions, tasks, tickets,
 };
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
@@ -80,6 +80,8 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/v1/runs/{id}/events"     Viewer   runs::EVENTS             => runs::events),
         route!(GET  "/v1/documents"            Viewer   documents::LIST          => documents::list),
         route!(GET  "/v1/documents/{id}"       Viewer   documents::GET           => documents::get),
+        route!(GET  "/v1/data-sources"         Viewer   data_sources::LIST       => data_sources::list),
+        route!(GET  "/v1/data-sources/{id}"    Viewer   data_sources::GET        => data_sources::get),
         route!(POST "/v1/search"               Viewer   documents::SEARCH        => documents::search),
         // People and programs that work
         route!(POST "/orchestrate"             Operator orchestrate::ORCHESTRATE => orchestrate::orchestrate),
@@ -99,6 +101,7 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/v1/runs/{id}/approve"    Operator runs::APPROVE            => runs::approve),
         route!(POST "/v1/documents"            Operator documents::PUT           => documents::put),
         route!(DELETE "/v1/documents/{id}"     Operator documents::DELETE        => documents::delete),
+        route!(POST "/v1/data-sources/{id}/query" Operator data_sources::QUERY   => data_sources::query),
         // People and programs that spend
         route!(POST "/tasks"                   Payer    tasks::CREATE            => tasks::create),
         route!(POST "/tasks/{id}/payments/{source}" Payer tasks::SETTLE          => tasks::settle),
@@ -108,6 +111,9 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/orchestrator/unregister" Admin    orchestrator::UNREGISTER => orchestrator::unregister),
         route!(POST "/orchestrator/start"      Admin    orchestrator::START      => orchestrator::start),
         route!(POST "/orchestrator/stop"       Admin    orchestrator::STOP       => orchestrator::stop),
+        route!(POST "/v1/data-sources"         Admin    data_sources::CREATE     => data_sources::create),
+        route!(PUT  "/v1/data-sources/{id}"    Admin    data_sources::PUT        => data_sources::put),
+        route!(DELETE "/v1/data-sources/{id}"  Admin    data_sources::DELETE     => data_sources::delete),
         route!(PUT  "/api/articles"            Admin    articles::PUT            => articles::put),
         route!(DELETE "/api/articles/{id}"     Admin    articles::DELETE         => articles::delete),
     ]

@@ -5,6 +5,7 @@ pub mod about;
 pub mod approvals;
 pub mod articles;
 pub mod budgets;
+pub mod data_sources;
 pub mod db;
 pub mod documents;
 pub mod health;

@@ -51,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
             Command::Agents(what) => commands::agents::run(&what, &loaded).await,
             Command::Documents(what) => commands::documents::run(&what, &loaded).await,
+            Command::DataSources(what) => commands::data_sources::run(&what, &loaded).await,
             Command::Search(args) => commands::search::run(&args, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,

@@ -29,7 +29,7 @@ use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
-use tutti_agents::{knowledge, registry, srv, vault};
+use tutti_agents::{knowledge, registry, sources, srv, vault};
 use tutti_app::tasks::Research;
 use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
@@ -43,6 +43,7 @@ use tutti_engine::session::Window;
 use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
 use tutti_stores::knowledge::SqliteKnowledge;
+use tutti_stores::queries::Queries;
 use tutti_workflows::{agents as agent_workflows, noop, patterns, recall, research, task, tickets};
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
@@ -91,6 +92,13 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     vault::install(Arc::clone(&backends.vault));
     knowledge::install(articles(settings, &backends)?);
     grounding::install(library(settings, &backends, outbound.clone()));
+    sources::install(sources::Installed {
+        records: Arc::clone(&backends.records),
+        databases: Arc::new(Queries),
+        egress: Arc::clone(&outbound),
+        files: settings.grounding.source_files.clone(),
+        default: settings.grounding.source(),
+    });
     let books = Books::from(book.clone().with_policy(policy.clone()));
     let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
     let records = Arc::clone(&backends.records);
@@ -357,6 +365,7 @@ fn configuration(settings: &Settings, research: &Research, llm: &str) -> BTreeMa
     parts.insert("rabbitmq".into(), set_or_absent(settings.backends.rabbitmq_host.is_some()));
     parts.insert("embeddings".into(), set_or_absent(settings.grounding.model.is_some()));
     parts.insert("vector_db".into(), set_or_absent(settings.grounding.vectors_url.is_some()));
+    parts.insert("datasource".into(), set_or_absent(settings.grounding.source_url.is_some()));
     parts.insert("marketplace".into(), role("MARKETPLACE_URL", &research.marketplace).into());
     parts.insert("payment_manager".into(), role("PAYMENT_MANAGER_URL", &research.payments).into());
     let hooks = settings.orchestrator.hooks();

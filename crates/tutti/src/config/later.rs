@@ -32,8 +32,6 @@ pub const CONCERN: Concern = Concern {
         later("METRICS_TOKEN", &Secret, "Token that may read /metrics."),
         later("EXTERNAL_AGENT_BASE_URL", &WebUrl, "The external agent."),
         later("EXTERNAL_AGENT_AUTH_TOKEN", &Secret, "Its token."),
-        later("DATASOURCE_BASE_URL", &WebUrl, "The data source that answers are grounded in."),
-        later("DATASOURCE_AUTH_TOKEN", &Secret, "Its token."),
         later("TOOLS_CONFIG_PATH", &Path, "File that declares tools."),
         later("SEARCH_PROVIDER", &OneOf(&["searxng", "brave", "tavily"]), "Who searches the web."),
         later("SEARCH_URL", &WebUrl, "Address of that provider."),
