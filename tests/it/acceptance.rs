@@ -3,6 +3,7 @@
 mod budgets;
 mod cli;
 mod data_directory;
+mod data_sources;
 mod documents;
 mod health;
 mod idempotency;

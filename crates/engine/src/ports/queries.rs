@@ -1,8 +1,9 @@
 //! Questions to databases that are not ours: one statement that only reads, within bounds of rows, bytes and time.
 
+// An address as data: nothing here opens a socket.
+use core::net::IpAddr;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
