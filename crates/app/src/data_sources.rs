@@ -140,7 +140,10 @@ impl App {
             return Err(unknown(name));
         }
         let (tenant, begin) = (caller.tenant.to_string(), Instant::now());
-        let asked = AskSource { tenant, source: name.to_owned(), arguments }.run(self.trial(&installed, caller)).await;
+        let now = self.engine().now();
+        let deadline = Time(now.0 + i64::from(SECONDS_MAX) * 1_000);
+        let cx = ActivityCx::outside(installed.egress.clone(), now, deadline, caller.traceparent.clone());
+        let asked = AskSource { tenant, source: name.to_owned(), arguments }.run(cx).await;
         let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(match asked {
             Ok(answer) => json!({"status": "ok", "items": answer.items, "is_cut": answer.is_cut, "took_ms": took_ms}),
@@ -148,22 +151,6 @@ impl App {
                 json!({"status": "error", "error": {"class": e.class, "message": e.message}, "took_ms": took_ms})
             }
         })
-    }
-
-    /// What a call outside of any run may touch.
-    fn trial(&self, installed: &Installed, caller: &Caller) -> ActivityCx {
-        let now = self.engine().now();
-        ActivityCx {
-            outbound: installed.egress.clone(),
-            idempotency_key: None,
-            attempt: 1,
-            is_paid: false,
-            now,
-            deadline: Some(Time(now.0 + i64::from(SECONDS_MAX) * 1_000)),
-            deltas: None,
-            traceparent: caller.traceparent.clone(),
-            session: None,
-        }
     }
 }
 

@@ -145,6 +145,24 @@ pub struct ActivityCx {
     pub session: Option<String>,
 }
 
+impl ActivityCx {
+    /// What a call may touch that belongs to no run: a try-out, or something that is done before an answer is given.
+    #[must_use]
+    pub fn outside(outbound: Arc<dyn Outbound>, now: Time, deadline: Time, traceparent: Option<String>) -> Self {
+        Self {
+            outbound,
+            idempotency_key: None,
+            attempt: 1,
+            is_paid: false,
+            now,
+            deadline: Some(deadline),
+            deltas: None,
+            traceparent,
+            session: None,
+        }
+    }
+}
+
 /// One thing the world is asked to do. Serialised into the journal's intent (as a hash) and run by the driver.
 pub trait Activity: Serialize + DeserializeOwned + Send + 'static {
     /// What comes back; journaled.

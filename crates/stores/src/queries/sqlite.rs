@@ -63,7 +63,7 @@ fn read(db: &Connection, question: &Question) -> Result<Table, QueryError> {
             statement.raw_bind_parameter(at, Param(value)).map_err(refused)?;
         }
     }
-    let names: Vec<String> = statement.column_names().into_iter().map(String::from).collect();
+    let names: Vec<String> = statement.column_names().map(String::from).collect();
     let mut found = statement.raw_query();
     let mut rows = Rows::new(question);
     while let Some(row) = found.next().map_err(refused)? {
