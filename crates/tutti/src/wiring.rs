@@ -91,14 +91,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     payment::install(Wallet { assets: settings.assets.clone(), signer });
     vault::install(Arc::clone(&backends.vault));
     knowledge::install(articles(settings, &backends)?);
-    grounding::install(library(settings, &backends, outbound.clone()));
-    sources::install(sources::Installed {
-        records: Arc::clone(&backends.records),
-        databases: Arc::new(Queries),
-        egress: Arc::clone(&outbound),
-        files: settings.grounding.source_files.clone(),
-        default: settings.grounding.source(),
-    });
+    ground(settings, &backends, &outbound);
     let books = Books::from(book.clone().with_policy(policy.clone()));
     let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
     let records = Arc::clone(&backends.records);
@@ -297,7 +290,18 @@ fn articles(settings: &Settings, backends: &Backends) -> anyhow::Result<Arc<dyn 
     Ok(Arc::new(SqliteKnowledge::of_folder(articles).map_err(anyhow::Error::msg)?))
 }
 
-/// What answers are grounded in.
+/// What answers are grounded in: documents, and places outside.
+fn ground(settings: &Settings, backends: &Backends, outbound: &Arc<Egress>) {
+    grounding::install(library(settings, backends, outbound.clone()));
+    sources::install(sources::Installed {
+        records: Arc::clone(&backends.records),
+        databases: Arc::new(Queries),
+        egress: Arc::clone(outbound),
+        files: settings.grounding.source_files.clone(),
+        default: settings.grounding.source(),
+    });
+}
+
 fn library(settings: &Settings, backends: &Backends, outbound: Arc<Egress>) -> Library {
     let (embedder, qdrant) = (settings.grounding.embedder(&settings.model), settings.grounding.qdrant());
     if let (Some(_), None, Err(why)) = (&embedder, &qdrant, backends.index.knows_vectors()) {
