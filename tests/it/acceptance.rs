@@ -4,6 +4,7 @@ mod budgets;
 mod chat;
 mod cli;
 mod data_directory;
+mod data_sources;
 mod documents;
 mod graphs;
 mod health;

@@ -15,19 +15,13 @@ pub fn shared() -> PathBuf {
 /// When the file is there and cannot be read.
 #[must_use]
 pub fn banking77(n: usize) -> Option<Vec<String>> {
-    let path = shared().join("data/banking77_test.csv");
-    if !path.is_file() {
-        skipped(&format!("{} is absent; TUTTI_SHARED names the folder it lies in", path.display()));
-        return None;
-    }
-    let mut rows = csv::Reader::from_path(&path).expect("the query file can be opened");
-    let text = |row: Result<csv::StringRecord, csv::Error>| row.expect("the query file is CSV")[0].trim().to_owned();
-    let queries: Vec<String> = rows.records().take(n).map(text).collect();
-    assert_eq!(queries.len(), n, "{} has too few rows", path.display());
-    Some(queries)
+    let mut queries = banking77_with_intents()?;
+    assert!(queries.len() >= n, "the query file has too few rows");
+    queries.truncate(n);
+    Some(queries.into_iter().map(|(text, _)| text).collect())
 }
 
-/// All queries of Banking77's test set, each with its intent; `None`, said aloud, where the file is absent.
+/// All queries of Banking77's test set with their intents; `None`, said aloud, where the file is absent.
 ///
 /// # Panics
 /// When the file is there and cannot be read.
@@ -39,11 +33,11 @@ pub fn banking77_with_intents() -> Option<Vec<(String, String)>> {
         return None;
     }
     let mut rows = csv::Reader::from_path(&path).expect("the query file can be opened");
-    let pair = |row: Result<csv::StringRecord, csv::Error>| {
+    let query = |row: Result<csv::StringRecord, csv::Error>| {
         let row = row.expect("the query file is CSV");
         (row[0].trim().to_owned(), row[1].trim().to_owned())
     };
-    Some(rows.records().map(pair).collect())
+    Some(rows.records().map(query).collect())
 }
 
 /// Says aloud that a test was not run, and why.

@@ -20,6 +20,7 @@ use policy::Route;
 use reqwest::{Client, Request, Url, redirect};
 use resolve::{Forbidden, Lookup, Resolver};
 use std::error::Error;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tutti_engine::ports::outbound::{OutError, OutRequest, OutResponse, Outbound};
@@ -64,6 +65,29 @@ impl Egress {
     /// [`OutError::Refused`] with the reason.
     pub fn check(&self, url: &str) -> Result<(), OutError> {
         self.admit(url).map(|_| ())
+    }
+
+    /// An address of a host that may be spoken to in another language than HTTP, by the same rules.
+    ///
+    /// # Errors
+    /// In words; for a private or loopback address they name `EGRESS_ALLOW`.
+    pub async fn address(&self, host: &str) -> Result<IpAddr, String> {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let found = match bare.parse::<IpAddr>() {
+            Ok(ip) => vec![ip],
+            Err(_) => {
+                let found = (self.lookup)(bare.to_owned()).await.map_err(|e| format!("{bare} cannot be found: {e}"))?;
+                found.into_iter().map(|address| address.ip()).collect()
+            }
+        };
+        let mut refusal = format!("{bare} stands for no address");
+        for ip in found {
+            match self.policy.check_host(bare, ip) {
+                Ok(()) => return Ok(ip),
+                Err(why) => refusal = why,
+            }
+        }
+        Err(refusal)
     }
 
     fn admit(&self, url: &str) -> Result<(Url, Route), OutError> {

@@ -76,18 +76,7 @@ impl Library {
     /// What a call outside of any run may touch.
     #[must_use]
     pub fn context(&self, owner: Owner, now: Time, deadline: Time, traceparent: Option<String>) -> ActivityCx {
-        ActivityCx {
-            outbound: Arc::clone(&self.outbound),
-            idempotency_key: None,
-            attempt: 1,
-            is_paid: false,
-            now,
-            deadline: Some(deadline),
-            deltas: None,
-            traceparent,
-            session: None,
-            owner,
-        }
+        ActivityCx::outside(Arc::clone(&self.outbound), owner, now, deadline, traceparent)
     }
 
     /// The text of a file.

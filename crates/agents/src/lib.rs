@@ -29,6 +29,7 @@ pub mod payment;
 pub mod person;
 mod reasoning;
 pub mod registry;
+pub mod sources;
 pub mod srv;
 pub mod team;
 pub mod ticket_agents;

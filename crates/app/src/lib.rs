@@ -12,6 +12,7 @@ pub mod budgets;
 pub mod caller;
 pub mod chat;
 mod cursor;
+pub mod data_sources;
 pub mod db;
 pub mod documents;
 pub mod events;

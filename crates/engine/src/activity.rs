@@ -148,6 +148,31 @@ pub struct ActivityCx {
     pub owner: Owner,
 }
 
+impl ActivityCx {
+    /// What a call may touch that belongs to no run: a try-out, or something that is done before an answer is given.
+    #[must_use]
+    pub fn outside(
+        outbound: Arc<dyn Outbound>,
+        owner: Owner,
+        now: Time,
+        deadline: Time,
+        traceparent: Option<String>,
+    ) -> Self {
+        Self {
+            outbound,
+            idempotency_key: None,
+            attempt: 1,
+            is_paid: false,
+            now,
+            deadline: Some(deadline),
+            deltas: None,
+            traceparent,
+            session: None,
+            owner,
+        }
+    }
+}
+
 /// One thing the world is asked to do. Serialised into the journal's intent (as a hash) and run by the driver.
 pub trait Activity: Serialize + DeserializeOwned + Send + 'static {
     /// What comes back; journaled.

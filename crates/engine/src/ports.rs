@@ -7,6 +7,7 @@ pub mod index;
 pub mod jobs;
 pub mod knowledge;
 pub mod outbound;
+pub mod queries;
 pub mod queue;
 pub mod records;
 pub mod share;

@@ -116,6 +116,8 @@ impl Param {
     pub const SOURCE: Self = Self::new("path", "source", "The source's id.", || json!({"type": "string"}));
     pub const DOCUMENT: Self =
         Self::new("path", "id", "The document's id.", || json!({"type": "string", "maxLength": 200}));
+    pub const DATA_SOURCE: Self =
+        Self::new("path", "id", "The data source's name.", || json!({"type": "string", "maxLength": 64}));
     pub const ARTICLE: Self = Self::new("path", "id", "The article's id.", || json!({"type": "string"}));
     pub const QUERY: Self = Self::new("query", "query", "A question in anybody's words.", || json!({"type": "string"}));
     pub const TICKET: Self =

@@ -4,8 +4,8 @@ use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
 use crate::routes::{
-    about, approvals, articles, budgets, chat, db, documents, graphs, health, memory, models, orchestrate,
-    orchestrator, runs, sessions, tasks, tickets, transfer,
+    about, approvals, articles, budgets, chat, data_sources, db, documents, graphs, health, memory, models,
+    orchestrate, orchestrator, runs, sessions, tasks, tickets, transfer,
 };
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
@@ -86,6 +86,8 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/v1/runs/{id}/events"     Viewer   runs::EVENTS             => runs::events),
         route!(GET  "/v1/documents"            Viewer   documents::LIST          => documents::list),
         route!(GET  "/v1/documents/{id}"       Viewer   documents::GET           => documents::get),
+        route!(GET  "/v1/data-sources"         Viewer   data_sources::LIST       => data_sources::list),
+        route!(GET  "/v1/data-sources/{id}"    Viewer   data_sources::GET        => data_sources::get),
         route!(POST "/v1/search"               Viewer   documents::SEARCH        => documents::search),
         // People and programs that work
         route!(POST "/orchestrate"             Operator orchestrate::ORCHESTRATE => orchestrate::orchestrate),
@@ -112,6 +114,7 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/v1/llm/count-tokens"     Operator models::COUNT            => models::count),
         route!(POST "/v1/memory/clear"         Operator memory::CLEAR            => memory::clear),
         route!(DELETE "/v1/memory/facts/{id}"  Operator memory::FORGET           => memory::forget),
+        route!(POST "/v1/data-sources/{id}/query" Operator data_sources::QUERY   => data_sources::query),
         // People and programs that spend
         route!(POST "/tasks"                   Payer    tasks::CREATE            => tasks::create),
         route!(POST "/tasks/{id}/payments/{source}" Payer tasks::SETTLE          => tasks::settle),
@@ -123,6 +126,9 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/orchestrator/unregister" Admin    orchestrator::UNREGISTER => orchestrator::unregister),
         route!(POST "/orchestrator/start"      Admin    orchestrator::START      => orchestrator::start),
         route!(POST "/orchestrator/stop"       Admin    orchestrator::STOP       => orchestrator::stop),
+        route!(POST "/v1/data-sources"         Admin    data_sources::CREATE     => data_sources::create),
+        route!(PUT  "/v1/data-sources/{id}"    Admin    data_sources::PUT        => data_sources::put),
+        route!(DELETE "/v1/data-sources/{id}"  Admin    data_sources::DELETE     => data_sources::delete),
         route!(PUT  "/api/articles"            Admin    articles::PUT            => articles::put),
         route!(DELETE "/v1/graphs/{id}"        Admin    graphs::DELETE           => graphs::delete),
         route!(DELETE "/api/articles/{id}"     Admin    articles::DELETE         => articles::delete),

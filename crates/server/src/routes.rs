@@ -6,6 +6,7 @@ pub mod approvals;
 pub mod articles;
 pub mod budgets;
 pub mod chat;
+pub mod data_sources;
 pub mod db;
 pub mod documents;
 pub mod graphs;

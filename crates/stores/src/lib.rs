@@ -9,6 +9,7 @@ pub mod knowledge;
 mod line;
 mod link;
 pub mod postgres;
+pub mod queries;
 pub mod rabbitmq;
 pub mod records;
 pub mod redis;

@@ -12,6 +12,7 @@ mod index;
 mod migrate;
 pub mod notify;
 mod prune;
+pub(crate) mod question;
 mod read;
 mod records;
 mod sessions;

@@ -5,6 +5,7 @@ pub mod approvals;
 pub mod catalog;
 pub mod completions;
 pub mod config;
+pub mod data_sources;
 pub mod db;
 pub mod demo;
 pub mod documents;
@@ -87,6 +88,9 @@ pub enum Command {
     /// Keep documents that answers are grounded in, look at them
     #[command(subcommand)]
     Documents(documents::Documents),
+    /// Keep data sources that answers are grounded in, try them
+    #[command(subcommand)]
+    DataSources(data_sources::DataSources),
     /// Ask what the documents say about a question
     Search(search::Args),
     /// List the models that providers offer, try one

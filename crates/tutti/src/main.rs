@@ -56,6 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Agents(what) => commands::agents::run(&what, &loaded).await,
             Command::Graphs(what) => Box::pin(commands::graphs::run(&what, &loaded)).await,
             Command::Documents(what) => commands::documents::run(&what, &loaded).await,
+            Command::DataSources(what) => commands::data_sources::run(&what, &loaded).await,
             Command::Search(args) => commands::search::run(&args, &loaded).await,
             Command::Models(what) => commands::models::run(&what, &loaded).await,
             Command::Memory(what) => commands::memory::run(&what, &loaded).await,

@@ -30,7 +30,7 @@ use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
 use tutti_agents::tool::code;
-use tutti_agents::{cache, external, knowledge, memory, registry, srv, vault};
+use tutti_agents::{cache, external, knowledge, memory, registry, sources, srv, vault};
 use tutti_app::tasks::Research;
 use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
@@ -44,6 +44,7 @@ use tutti_engine::session::Window;
 use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
 use tutti_stores::knowledge::SqliteKnowledge;
+use tutti_stores::queries::Queries;
 use tutti_workflows::{
     agents as agent_workflows, graph, memory as memory_workflows, noop, patterns, recall, research, task, tickets,
 };
@@ -95,8 +96,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     payment::install(Wallet { assets: settings.assets.clone(), signer });
     vault::install(Arc::clone(&backends.vault));
     knowledge::install(articles(settings, &backends)?);
-    grounding::install(library(settings, &backends, outbound.clone()));
     code::install(settings.code.runner().map_err(anyhow::Error::msg)?);
+    ground(settings, &backends, &outbound);
     let books = Books::from(book.clone().with_policy(policy.clone()));
     let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
     let records = Arc::clone(&backends.records);
@@ -304,7 +305,18 @@ fn articles(settings: &Settings, backends: &Backends) -> anyhow::Result<Arc<dyn 
     Ok(Arc::new(SqliteKnowledge::of_folder(articles).map_err(anyhow::Error::msg)?))
 }
 
-/// What answers are grounded in.
+/// What answers are grounded in: documents, and places outside.
+fn ground(settings: &Settings, backends: &Backends, outbound: &Arc<Egress>) {
+    grounding::install(library(settings, backends, outbound.clone()));
+    sources::install(sources::Installed {
+        records: Arc::clone(&backends.records),
+        databases: Arc::new(Queries),
+        egress: Arc::clone(outbound),
+        files: settings.grounding.source_files.clone(),
+        default: settings.grounding.source(),
+    });
+}
+
 fn library(settings: &Settings, backends: &Backends, outbound: Arc<Egress>) -> Library {
     let (embedder, qdrant) = (settings.grounding.embedder(&settings.model), settings.grounding.qdrant());
     if let (Some(_), None, Err(why)) = (&embedder, &qdrant, backends.index.knows_vectors()) {
@@ -372,6 +384,7 @@ fn configuration(settings: &Settings, research: &Research, llm: &str) -> BTreeMa
     parts.insert("rabbitmq".into(), set_or_absent(settings.backends.rabbitmq_host.is_some()));
     parts.insert("embeddings".into(), set_or_absent(settings.grounding.model.is_some()));
     parts.insert("vector_db".into(), set_or_absent(settings.grounding.vectors_url.is_some()));
+    parts.insert("datasource".into(), set_or_absent(settings.grounding.source_url.is_some()));
     parts.insert("marketplace".into(), role("MARKETPLACE_URL", &research.marketplace).into());
     parts.insert("payment_manager".into(), role("PAYMENT_MANAGER_URL", &research.payments).into());
     parts.insert("external_agent".into(), set_or_absent(settings.external.base_url.is_some()));

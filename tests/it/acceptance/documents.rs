@@ -1,5 +1,6 @@
 //! Documents: a test for each row of the contract about them, and for what a stranger may send.
 
+mod banking;
 mod files;
 mod rag;
 mod vectors;

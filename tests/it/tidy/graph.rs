@@ -140,6 +140,8 @@ fn the_application_knows_no_http_and_the_binary_builds_in_few_files() {
         "src/commands/run/request.rs",
         "src/commands/simulate.rs",
         "src/commands/tickets/import.rs",
+        "src/commands/documents.rs",
+        "src/commands/read_pdf.rs",
     ];
     assert_absent(
         "crates/tutti/src",

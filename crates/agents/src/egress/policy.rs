@@ -169,9 +169,18 @@ impl EgressPolicy {
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return self.check_ip(ip).map(|()| Route::Guarded);
         }
+        Ok(if self.is_named(host) { Route::Trusted } else { Route::Guarded })
+    }
+
+    /// Whether a host is opened by its name.
+    fn is_named(&self, host: &str) -> bool {
         let name = host.trim_end_matches('.');
-        let named = self.allow.iter().any(|rule| matches!(rule, AllowRule::Host(allowed) if allowed == name));
-        Ok(if named { Route::Trusted } else { Route::Guarded })
+        self.allow.iter().any(|rule| matches!(rule, AllowRule::Host(allowed) if allowed.eq_ignore_ascii_case(name)))
+    }
+
+    /// Whether a host may be spoken to at an address that it stands for, or in words why not.
+    pub(super) fn check_host(&self, host: &str, ip: IpAddr) -> Result<(), String> {
+        if self.is_named(host) { Ok(()) } else { self.check_ip(ip) }
     }
 
     /// Whether `ip` may be called, or in words why not.

@@ -3,6 +3,7 @@
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::SslMode;
@@ -58,6 +59,16 @@ impl Place {
         Ok(Self { config, schema: schema.to_owned(), tls })
     }
 
+    /// Somebody else's database, at an address that was checked.
+    ///
+    /// # Errors
+    /// One line: what is wrong with the name, or with this machine's certificates.
+    pub fn at(dsn: &str, address: IpAddr, name: &str) -> Result<Self, String> {
+        let mut place = Self::new(dsn, "public", name).map_err(|why| why.replace("POSTGRES_DSN", "dsn"))?;
+        place.config.hostaddr(address);
+        Ok(place)
+    }
+
     /// Host and database, for people.
     pub fn shown(&self) -> String {
         let hosts: Vec<String> = self
@@ -80,7 +91,18 @@ impl Place {
 
     /// The same, with an ear for what others notify.
     pub async fn connect_hearing(&self, settings: &str, ear: Ear) -> Result<Db, Error> {
-        let client = match &self.tls {
+        let client = self.dial_hearing(ear).await?;
+        client.batch_execute(&format!("{}; {settings}", self.session())).await?;
+        Ok(Db { client, statements: HashMap::new() })
+    }
+
+    /// A connection that is not set up.
+    pub async fn dial(&self) -> Result<Client, Error> {
+        self.dial_hearing(Box::new(|_| {})).await
+    }
+
+    async fn dial_hearing(&self, ear: Ear) -> Result<Client, Error> {
+        Ok(match &self.tls {
             None => Self::plain(&self.config, ear).await?,
             Some(tls) => match self.config.connect(tls.clone()).await {
                 Ok((client, connection)) => {
@@ -95,9 +117,7 @@ impl Place {
                 }
                 Err(e) => return Err(e),
             },
-        };
-        client.batch_execute(&format!("{}; {settings}", self.session())).await?;
-        Ok(Db { client, statements: HashMap::new() })
+        })
     }
 
     async fn plain(config: &Config, ear: Ear) -> Result<Client, Error> {

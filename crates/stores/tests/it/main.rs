@@ -4,6 +4,7 @@
 mod index;
 mod notify;
 mod postgres;
+mod queries;
 mod rabbitmq;
 mod records;
 mod redis;

@@ -110,7 +110,9 @@ async fn add(args: &Add, loaded: &Loaded) -> anyhow::Result<()> {
             Ok(document) => {
                 let count = |name: &str| document[name].as_u64().unwrap_or_default();
                 let title = line(document["title"].as_str().unwrap_or_default());
-                show::out(&format!("{}  {} passages  {title}\n", line(id), count("passages")))?;
+                let passages = count("passages");
+                let word = if passages == 1 { "passage" } else { "passages" };
+                show::out(&format!("{}  {passages} {word}  {title}\n", line(id)))?;
             }
             Err(error) => {
                 failed += 1;

@@ -1,12 +1,14 @@
 //! What answers are grounded in: who says what texts mean, and where vectors are kept.
 
-use super::form::{Maybe, Secret, Text, WebUrl};
+use super::form::{List, Maybe, Path, Secret, Text, WebUrl};
 use super::model::Model;
 use super::setting::concern;
 use super::values::Problem;
 use reqwest::Url;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use std::path::PathBuf;
 use tutti_agents::grounding::{Embedder, Qdrant};
+use tutti_agents::sources::Http;
 
 concern! {
     /// What answers are grounded in.
@@ -21,6 +23,12 @@ concern! {
             "Qdrant that keeps what documents mean; the store does if absent.";
         VECTOR_DB_API_KEY: vectors_key: Option<SecretString> = Maybe(Secret), None,
             "Its key.";
+        DATASOURCE_BASE_URL: source_url: Option<Url> = Maybe(WebUrl), None,
+            "Service that is the data source `default`: asked with GET and ?query=.";
+        DATASOURCE_AUTH_TOKEN: source_token: Option<SecretString> = Maybe(Secret), None,
+            "Its bearer token.";
+        DATASOURCE_FILES: source_files: Vec<PathBuf> = List(Path), None,
+            "Files of SQLite, or folders of them, that data sources may read.";
     }
 }
 
@@ -43,10 +51,24 @@ impl Grounding {
         Some(Qdrant::new(self.vectors_url.as_ref()?.as_str(), self.vectors_key.clone()))
     }
 
+    /// The data source that the operator names.
+    #[must_use]
+    pub fn source(&self) -> Option<Http> {
+        let mut url = self.source_url.clone()?;
+        // The address may have a query of its own.
+        let query = url.query().map_or_else(String::new, |query| format!("{query}&"));
+        url.set_query(None);
+        let token = self.source_token.as_ref().map(|token| token.expose_secret().to_owned());
+        Some(Http { url: format!("{url}?{query}query={{{{query}}}}"), token, ..Http::default() })
+    }
+
     /// Addresses that may be called as they are configured.
     #[must_use]
     pub fn addresses(&self) -> Vec<&str> {
-        [&self.base_url, &self.vectors_url].into_iter().filter_map(|url| url.as_ref().map(Url::as_str)).collect()
+        [&self.base_url, &self.vectors_url, &self.source_url]
+            .into_iter()
+            .filter_map(|url| url.as_ref().map(Url::as_str))
+            .collect()
     }
 
     /// What does not go together.

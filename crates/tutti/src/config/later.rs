@@ -30,8 +30,6 @@ pub const CONCERN: Concern = Concern {
         later("TRUSTED_PROXIES", &List(Text), "Networks whose X-Forwarded-* headers are believed."),
         refused("AUDIT_READS", &Boolean, NO_AUDIT, "Whether reads are in the audit log too."),
         later("METRICS_TOKEN", &Secret, "Token that may read /metrics."),
-        later("DATASOURCE_BASE_URL", &WebUrl, "The data source that answers are grounded in."),
-        later("DATASOURCE_AUTH_TOKEN", &Secret, "Its token."),
         later("TOOLS_CONFIG_PATH", &Path, "File that declares tools."),
         later("SEARCH_PROVIDER", &OneOf(&["searxng", "brave", "tavily"]), "Who searches the web."),
         later("SEARCH_URL", &WebUrl, "Address of that provider."),

@@ -45,12 +45,12 @@ fn pdf(filter: &str, content: &[u8]) -> Vec<u8> {
     let (mut out, mut table) = (b"%PDF-1.4\n".to_vec(), "0000000000 65535 f \n".to_owned());
     for (n, object) in objects.iter().enumerate() {
         table += &format!("{:010} 00000 n \n", out.len());
-        write!(out, "{} 0 obj\n", n + 1).unwrap();
+        writeln!(out, "{} 0 obj", n + 1).unwrap();
         out.extend_from_slice(object);
         out.extend_from_slice(b"\nendobj\n");
     }
     let at = out.len();
-    write!(out, "xref\n0 6\n{table}trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n{at}\n%%EOF\n").unwrap();
+    writeln!(out, "xref\n0 6\n{table}trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n{at}\n%%EOF").unwrap();
     out
 }
 

@@ -16,7 +16,10 @@ async fn the_rag_agent_answers_from_the_documents_and_cites_them() {
     assert!(output.contains("[1] Help (help, characters 0-"), "{output}");
     let nothing = client.orchestrate(&ask("Who won the chess tournament?")).await;
     let output = nothing["output"].as_str().unwrap_or_else(|| panic!("{nothing}"));
-    assert!(!output.contains("[1]"), "{output}");
+    assert!(!output.contains("[1]") && !output.contains("euros"), "{output}");
+    // What was retrieved and what was cited stand in the journal: a replay asks nobody again.
+    let run = client.get(format_args!("/v1/runs/{}", done["run_id"].as_str().unwrap())).await.expect(200).text();
+    assert!(run.contains("/retrieve") && run.contains("/cite"), "{run}");
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn a_question_finds_passages_that_share_its_words(index: Empty) {
     put(&index, "acme", document("cards", "Help", "Block a lost card in the app.\nOrder a new one there.")).await;
     put(&index, "acme", document("fees", "Help", "Transfers abroad cost a fee.")).await;
     let hits = search(&index, "acme", "I lost my card, what now?").await;
-    let hit = hits.first().expect("something is found");
+    let Some(hit) = hits.first() else { panic!("nothing is found") };
     assert_eq!((hit.document.as_str(), hit.text.as_str()), ("cards", "Block a lost card in the app."));
     assert_eq!((hit.start, hit.end, hit.at.1), (0, 29, 0));
     assert!(hits.iter().all(|hit| hit.document != "fees"));

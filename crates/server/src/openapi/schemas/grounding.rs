@@ -53,6 +53,55 @@ pub(super) fn all() -> Value {
                     "description": "Only in documents whose metadata says all of this."}
             }
         },
-        "SearchAnswer": answer
+        "SearchAnswer": answer,
+        "DataSourceRequest": source(),
+        "DataSource": {
+            "type": "object", "required": ["name", "kind", "config"],
+            "properties": {
+                "name": {"type": "string"}, "kind": {"type": "string", "enum": ["http", "sql"]},
+                "description": {"type": "string"}, "config": {"type": "object", "description": "Secrets are `***`."},
+                "updated_at": time()
+            }
+        },
+        "DataSourcePage": paged("DataSource"),
+        "DataSourceAnswer": {
+            "type": "object", "required": ["status", "took_ms"],
+            "properties": {
+                "status": {"type": "string", "enum": ["ok", "error"]}, "items": {"type": "array", "items": {}},
+                "is_cut": {"type": "boolean", "description": "There was more than may be read."},
+                "error": {"type": "object"}, "took_ms": {"type": "integer"}
+            }
+        }
+    })
+}
+
+fn source() -> Value {
+    let text = |about: &str| json!({"type": "string", "minLength": 1, "description": about});
+    let http = json!({
+        "type": "object", "required": ["url"], "additionalProperties": false,
+        "properties": {
+            "url": text("Asked with GET; {{query}} stands for the question, {{name}} for any other argument."),
+            "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+            "token": text("Sent as a bearer token."), "items": text("Where the items stand, as a JSON pointer.")
+        }
+    });
+    let sql = json!({
+        "type": "object", "required": ["sql"], "additionalProperties": false,
+        "properties": {
+            "dsn": text("postgresql://user:password@host:port/database"),
+            "file": text("A file of SQLite that DATASOURCE_FILES allows."),
+            "sql": text("One statement that reads, with $1, $2… for the arguments."),
+            "params": {"type": "array", "items": {"type": "string"}, "default": ["query"],
+                "description": "The arguments that stand for $1, $2…"},
+            "rows": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 50},
+            "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 30, "default": 5}
+        }
+    });
+    json!({
+        "type": "object", "required": ["kind", "config"], "additionalProperties": false,
+        "properties": {
+            "name": {"type": "string", "maxLength": 64}, "kind": {"type": "string", "enum": ["http", "sql"]},
+            "description": {"type": "string"}, "config": {"oneOf": [http, sql]}
+        }
     })
 }
