@@ -27,6 +27,7 @@ mod stamp;
 mod start;
 pub mod tasks;
 pub mod tickets;
+pub mod tools;
 
 pub use caller::{Caller, Role, Roles};
 pub use failure::{Class, Failure};
@@ -182,6 +183,6 @@ impl App {
     }
 
     fn setting<'b>(&self, agents: &'b AgentBook) -> Setting<'b> {
-        Setting { agents, iterations_max: self.inner.options.iterations_max, depth: 0, named: None }
+        Setting { agents, iterations_max: self.inner.options.iterations_max, depth: 0, named: None, tools: None }
     }
 }

@@ -4,7 +4,7 @@ use crate::failure::Failed;
 use crate::layers::guard;
 use crate::openapi::{self, Doc};
 use crate::routes::{
-    about, approvals, articles, budgets, db, health, orchestrate, orchestrator, runs, sessions, tasks, tickets,
+    about, approvals, articles, budgets, db, health, orchestrate, orchestrator, runs, sessions, tasks, tickets, tools,
 };
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
@@ -73,6 +73,7 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/v1/approvals"            Viewer   approvals::LIST          => approvals::list),
         route!(GET  "/v1/budgets"              Viewer   budgets::LIST            => budgets::list),
         route!(GET  "/v1/db/status"            Admin    db::STATUS               => db::status),
+        route!(GET  "/v1/tools/list"           Viewer   tools::LIST              => tools::list),
         route!(GET  "/v1/workflows"            Viewer   runs::WORKFLOWS          => runs::workflows),
         route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
         route!(GET  "/v1/runs/{id}"            Viewer   runs::GET                => runs::get),
@@ -89,6 +90,7 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/orchestrator/heartbeat"  Operator orchestrator::HEARTBEAT  => orchestrator::heartbeat),
         route!(POST "/orchestrator/jobs/claim" Operator orchestrator::CLAIM      => orchestrator::claim),
         route!(POST "/orchestrator/jobs/{id}/result" Operator orchestrator::RESULT => orchestrator::result),
+        route!(POST "/v1/tools/{name}/call"    Operator tools::CALL              => tools::call),
         route!(POST "/v1/runs"                 Operator runs::START              => runs::start),
         route!(POST "/v1/runs/{id}/cancel"     Operator runs::CANCEL             => runs::cancel),
         route!(POST "/v1/runs/{id}/signal"     Operator runs::SIGNAL             => runs::signal),
@@ -102,6 +104,8 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/orchestrator/unregister" Admin    orchestrator::UNREGISTER => orchestrator::unregister),
         route!(POST "/orchestrator/start"      Admin    orchestrator::START      => orchestrator::start),
         route!(POST "/orchestrator/stop"       Admin    orchestrator::STOP       => orchestrator::stop),
+        route!(POST "/v1/tools/register"       Admin    tools::REGISTER          => tools::register),
+        route!(DELETE "/v1/tools/{name}"       Admin    tools::DELETE            => tools::delete),
         route!(PUT  "/api/articles"            Admin    articles::PUT            => articles::put),
         route!(DELETE "/api/articles/{id}"     Admin    articles::DELETE         => articles::delete),
     ]

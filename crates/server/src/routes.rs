@@ -13,6 +13,7 @@ pub mod runs;
 pub mod sessions;
 pub mod tasks;
 pub mod tickets;
+pub mod tools;
 
 use crate::failure::Answer;
 use axum::body::Body;

@@ -18,6 +18,7 @@ pub mod sessions;
 pub mod simulate;
 pub mod tasks;
 pub mod tickets;
+pub mod tools;
 
 use crate::client::Client;
 use crate::config::log::Log;
@@ -73,6 +74,9 @@ pub enum Command {
     /// Look at agents, register, start and stop them, give them tasks
     #[command(subcommand)]
     Agents(agents::Agents),
+    /// Look at tools, register them, call one
+    #[command(subcommand)]
+    Tools(tools::Tools),
     /// Show what your accounts may spend, and what is left
     Budgets(page::Page),
     /// List the workflows

@@ -47,6 +47,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Tasks(what) => commands::tasks::run(&what, &loaded).await,
             Command::Patterns(args) => commands::catalog::patterns(&args, &loaded).await,
             Command::Agents(what) => commands::agents::run(&what, &loaded).await,
+            Command::Tools(what) => commands::tools::run(&what, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Simulate(args) => commands::simulate::run(&args).await,

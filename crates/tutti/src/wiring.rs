@@ -27,8 +27,11 @@ use tutti_agents::model::{self, Provider, ProviderRef, Providers};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
+use tutti_agents::tool::shelf::{self, Shelf};
+use tutti_agents::tool::{self, Definition, ToolBook};
 use tutti_agents::{knowledge, registry, srv, vault};
 use tutti_app::tasks::Research;
+use tutti_app::tools::file_tool;
 use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
@@ -41,7 +44,7 @@ use tutti_engine::session::Window;
 use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
 use tutti_stores::knowledge::SqliteKnowledge;
-use tutti_workflows::{agents as agent_workflows, noop, patterns, recall, research, task, tickets};
+use tutti_workflows::{agents as agent_workflows, noop, patterns, recall, research, task, tickets, tool_call};
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -71,6 +74,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let policy = egress(settings, &research)?;
     let outbound = Arc::new(Egress::new(policy.clone()));
     let book = agents(settings, outbound.as_ref()).await?;
+    let declared = tools(settings, &book)?;
     let listener = listen(settings).await?;
     let backends = Backends::open(settings).await?;
     let is_open = !listener.local_addr()?.ip().to_canonical().is_loopback();
@@ -91,6 +95,12 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let books = Books::from(book.clone().with_policy(policy.clone()));
     let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
     let records = Arc::clone(&backends.records);
+    shelf::install(Shelf {
+        records: Arc::clone(&records),
+        file: Arc::new(declared),
+        keys: settings.declared.keys.clone(),
+        file_keys: settings.declared.file_keys.clone(),
+    });
     let silence = settings.orchestrator.silence;
     registry::install(registry::Installed { records: Arc::clone(&records), books: books.clone(), silence });
     let (ended, over) = tokio::sync::mpsc::unbounded_channel();
@@ -174,6 +184,7 @@ fn egress(settings: &Settings, research: &Research) -> anyhow::Result<EgressPoli
     configured.extend(settings.providers.providers.values().map(|p| p.base_url.as_str()).filter(|url| !url.is_empty()));
     let services: Vec<String> = settings.tickets.services().into_values().collect();
     configured.extend(services.iter().map(String::as_str));
+    configured.extend(settings.declared.tools.iter().flat_map(tool::addresses));
     let hooks = settings.orchestrator.hooks();
     configured.extend([&hooks.brain_factory, &hooks.pipeline].into_iter().filter_map(|url| url.as_deref()));
     let Research { marketplace, payments, verify, .. } = research;
@@ -221,6 +232,7 @@ fn workflows(settings: &Settings) -> Registry {
     };
     let registry = noop::register(patterns::register(Registry::new(), &asking));
     let registry = research::register(tickets::register(registry, &asking), &asking);
+    let registry = tool_call::register(registry, &asking);
     agent_workflows::register(task::register(registry, &asking), &asking, settings.orchestrator.silence)
 }
 
@@ -254,10 +266,35 @@ async fn agents(settings: &Settings, outbound: &Egress) -> anyhow::Result<AgentB
         let agent = agent.map_err(|why| anyhow::anyhow!("agents.{name}: {why}"))?;
         table.insert(name.clone(), serde_json::Value::Object(agent));
     }
-    AgentBook::with_table(&serde_json::Value::Object(table)).map_err(|wrong| {
+    let names = settings.declared.tools.iter().filter_map(|tool| Some(tool["name"].as_str()?.to_owned()));
+    AgentBook::with_table(&serde_json::Value::Object(table), &ToolBook::names(names)).map_err(|wrong| {
         let lines: Vec<_> = wrong.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect();
         anyhow::anyhow!(lines.join("\n"))
     })
+}
+
+/// The operator's own tools, by name.
+fn tools(settings: &Settings, book: &AgentBook) -> anyhow::Result<BTreeMap<String, Definition>> {
+    let setting = patterns::Setting {
+        agents: book,
+        iterations_max: settings.patterns.iterations_max,
+        depth: 0,
+        named: None,
+        tools: None,
+    };
+    let file = settings.tools.file.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    let (mut tools, mut wrong) = (BTreeMap::new(), Vec::new());
+    for (at, value) in settings.declared.tools.iter().enumerate() {
+        match file_tool(value, at, &setting, &settings.declared.file_keys) {
+            Ok(tool) => {
+                if let Some(other) = tools.insert(tool.name.clone(), tool) {
+                    wrong.push(format!("{file}: tools[{at}].name: there is another tool named {:?}", other.name));
+                }
+            }
+            Err(errors) => wrong.extend(errors.iter().map(|e| format!("{file}: {}: {}", e.path(), e.msg))),
+        }
+    }
+    if wrong.is_empty() { Ok(tools) } else { Err(anyhow::anyhow!(wrong.join("\n"))) }
 }
 
 /// Where research finds, buys and pays.

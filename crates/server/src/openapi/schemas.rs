@@ -1,6 +1,7 @@
 //! The shapes of what is sent and answered.
 
 mod orchestrator;
+mod tools;
 
 use serde_json::{Value, json};
 use tutti_app::App;
@@ -8,7 +9,7 @@ use tutti_app::App;
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    for more in [answers(), conversations(), tickets(), tasks(), orchestrator::all(), failures()] {
+    for more in [answers(), conversations(), tickets(), tasks(), orchestrator::all(), tools::all(), failures()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }

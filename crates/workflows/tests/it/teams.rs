@@ -31,7 +31,7 @@ pub fn registry() -> Registry {
 pub fn request(body: &Value) -> Submit {
     let pattern = patterns::find(body["pattern"].as_str().unwrap()).unwrap();
     let book = AgentBook::default();
-    let setting = patterns::Setting { agents: &book, iterations_max: 10, depth: 0, named: None };
+    let setting = patterns::Setting { agents: &book, iterations_max: 10, depth: 0, named: None, tools: None };
     let checked = patterns::check_value(pattern, body, &setting).unwrap_or_else(|e| panic!("{e:?}"));
     Submit {
         timeout_ms: checked.timeout_ms,

@@ -3,8 +3,8 @@ use crate::form::Errors;
 
 fn read(value: &Value) -> Result<AgentDefinition, Vec<String>> {
     let errors = Errors::default();
-    let agent =
-        Form::body(value, &errors).and_then(|form| AgentDefinition::read(&form, Some(&EgressPolicy::default())));
+    let agent = Form::body(value, &errors)
+        .and_then(|form| AgentDefinition::read(&form, Some(&EgressPolicy::default()), &ToolBook::default()));
     errors.or(agent).map_err(|all| all.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect())
 }
 
@@ -76,7 +76,7 @@ fn each_kind_needs_what_it_works_with() {
 fn the_schema_lists_what_the_form_reads() {
     let (value, errors) = (json!({}), Errors::default());
     let form = Form::body(&value, &errors).unwrap();
-    let _ = AgentDefinition::read(&form, None);
+    let _ = AgentDefinition::read(&form, None, &ToolBook::default());
     let mut listed: Vec<_> = AgentDefinition::schema()["properties"].as_object().unwrap().keys().cloned().collect();
     listed.sort();
     assert_eq!(listed, form.asked());
