@@ -10,6 +10,7 @@ mod calculate;
 mod calendar;
 mod definition;
 mod http;
+mod openapi;
 mod secret;
 pub mod shelf;
 mod template;
@@ -25,9 +26,29 @@ use crate::model::ToolSpec;
 use crate::team::Asking;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tutti_engine::activity::{Activity, ActivityCx, ActivityError, Effect, Next};
 use tutti_engine::{Ctx, Result, Traces};
+
+/// What models call a set's tool: the set's name and its own, of letters, digits, `_` and `-`, at most 64, and no other's.
+fn part_name(set: &str, own: &str, taken: &mut BTreeSet<String>) -> String {
+    /// Most characters that providers take.
+    const CHARS_MAX: usize = 64;
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let own: String = own.chars().map(plain).collect();
+    let words: Vec<_> = own.split('_').filter(|word| !word.is_empty()).collect();
+    let whole = format!("{set}{SEPARATOR}{}", words.join("_"));
+    let mut name: String = whole.chars().take(CHARS_MAX).collect();
+    for n in 2.. {
+        if taken.insert(name.clone()) {
+            break;
+        }
+        let end = format!("_{n}");
+        name = whole.chars().take(CHARS_MAX - end.len()).chain(end.chars()).collect();
+    }
+    name
+}
 
 /// The contract's class of a tool's failure.
 const CLASS: &str = "ToolError";
@@ -110,7 +131,7 @@ pub fn specs(agent: &AgentDefinition) -> Vec<ToolSpec> {
         }
     }
     // A set and one of its tools may both be listed.
-    let mut told = std::collections::BTreeSet::new();
+    let mut told = BTreeSet::new();
     specs.retain(|spec| told.insert(spec.name.clone()));
     specs
 }

@@ -86,10 +86,13 @@ impl App {
             let draft = Form::body(body, &errors).and_then(|form| self.read_tool(&form, setting, &shelf, &handle));
             errors.or(draft).map_err(Failure::invalid)
         });
-        let Draft { definition, secrets } = draft.await?;
-        if shelf.file.contains_key(&definition.name) {
-            return Err(of_file(&definition.name));
+        let mut draft: Draft = draft.await?;
+        if shelf.file.contains_key(&draft.definition.name) {
+            return Err(of_file(&draft.definition.name));
         }
+        let book = self.book();
+        draft.complete(shelf.outbound.as_ref(), Some(book.policy())).await.map_err(Failure::invalid)?;
+        let Draft { definition, secrets, .. } = draft;
         let handles: Vec<String> = secrets.keys().cloned().collect();
         keep_secrets(secrets).await?;
         let kept = self.keep_tool(caller, definition).await;

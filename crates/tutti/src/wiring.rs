@@ -93,13 +93,14 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     vault::install(Arc::clone(&backends.vault));
     knowledge::install(articles(settings, &backends)?);
     let books = Books::from(book.clone().with_policy(policy.clone()));
-    let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
+    let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound.clone())?;
     let records = Arc::clone(&backends.records);
     shelf::install(Shelf {
         records: Arc::clone(&records),
         file: Arc::new(declared),
         keys: settings.declared.keys.clone(),
         file_keys: settings.declared.file_keys.clone(),
+        outbound,
     });
     let silence = settings.orchestrator.silence;
     registry::install(registry::Installed { records: Arc::clone(&records), books: books.clone(), silence });

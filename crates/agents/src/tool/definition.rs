@@ -1,15 +1,17 @@
 //! A tool as data: what was registered, or stands in the operator's file.
 
 use super::http::{Http, origin};
+use super::openapi::{self, OpenApi};
 use super::secret::{Keys, Reader};
 use super::{Pin, find as built_in};
 use crate::agent::{NAME_CHARS_MAX, Nested};
 use crate::egress::EgressPolicy;
-use crate::form::{Field, Form, nearest};
+use crate::form::{Field, FieldError, Form, Loc, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tutti_engine::activity::Effect;
+use tutti_engine::ports::outbound::Outbound;
 use tutti_engine::run::Time;
 
 const DESCRIPTION_CHARS_MAX: usize = 4_000;
@@ -68,6 +70,8 @@ fn never() -> Time {
 pub(super) enum What {
     /// A request to a service.
     Http(Box<Http>),
+    /// A whole API.
+    Openapi(Box<OpenApi>),
     /// Another workflow, as a child run.
     Workflow(Box<Nested>),
 }
@@ -83,10 +87,27 @@ pub struct Part {
     pub parameters: Value,
     /// What a repeat may do.
     pub effect: Effect,
+    /// How it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) how: Option<How>,
+    /// Why it cannot be called until somebody has looked at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<String>,
+}
+
+/// How a part is called.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum How {
+    /// A request to a service.
+    Request(Box<Http>),
 }
 
 /// The words for kinds; each has a file here.
-pub const KINDS: [&str; 2] = ["http", "workflow"];
+pub const KINDS: [&str; 3] = ["http", "openapi", "workflow"];
+
+/// Kinds that stand for several tools.
+const SETS: [&str; 1] = ["openapi"];
 
 /// What a definition is read against.
 pub struct Reading<'r> {
@@ -107,9 +128,54 @@ pub struct Draft {
     pub definition: Definition,
     /// Handles and secrets.
     pub secrets: BTreeMap<String, String>,
+    /// Where what is wrong with its source belongs.
+    loc: Vec<Loc>,
+}
+
+impl Draft {
+    /// Fetches what a set stands for, where that does not stand in its definition.
+    ///
+    /// # Errors
+    /// What is wrong with it, at its place.
+    pub async fn complete(
+        &mut self,
+        outbound: &dyn Outbound,
+        policy: Option<&EgressPolicy>,
+    ) -> Result<(), Vec<FieldError>> {
+        if !self.definition.is_set() || !self.definition.parts.is_empty() {
+            return Ok(());
+        }
+        let done = self.definition.fetch(outbound, policy).await;
+        let at = |why: String| {
+            let field = if self.definition.kind() == "openapi" { "document" } else { "url" };
+            FieldError::value(self.loc.iter().cloned().chain([field.into()]).collect(), why)
+        };
+        let (parts, note) = done.map_err(|wrong| wrong.into_iter().map(at).collect::<Vec<_>>())?;
+        (self.definition.parts, self.definition.note) = (parts, note);
+        Ok(())
+    }
 }
 
 impl Definition {
+    /// The tools of a set as its source has them now, and a word about what was left out.
+    ///
+    /// # Errors
+    /// All that is wrong with it, in words.
+    pub async fn fetch(
+        &self,
+        outbound: &dyn Outbound,
+        policy: Option<&EgressPolicy>,
+    ) -> Result<(Vec<Part>, Option<String>), Vec<String>> {
+        match &self.what {
+            What::Openapi(api) => {
+                let document = api.fetch(outbound).await;
+                let document = document.map_err(|why| vec![format!("the document cannot be had: {why}")])?;
+                api.parts(&self.name, &document, policy)
+            }
+            What::Http(_) | What::Workflow(_) => Ok((Vec::new(), None)),
+        }
+    }
+
     /// Reads `{name, kind, description, parameters, config, effect?, timeout_seconds?, allow?}`.
     #[must_use]
     pub fn read(form: &Form<'_>, reading: Reading<'_>) -> Option<Draft> {
@@ -117,8 +183,25 @@ impl Definition {
         let kind = form.field("kind").required();
         let words = KINDS.map(|word| (word, word));
         let kind = kind.choice(&words);
-        let description = form.field("description").required().text(DESCRIPTION_CHARS_MAX).map(String::from);
-        let parameters = read_parameters(&form.field("parameters").required());
+        let is_set = kind.is_some_and(|kind| SETS.contains(&kind));
+        let description = form.field("description");
+        if kind.is_some() && !is_set {
+            description.require();
+        }
+        let description = if description.is_present() {
+            description.text(DESCRIPTION_CHARS_MAX)
+        } else {
+            Some("").filter(|_| is_set)
+        };
+        let parameters = form.field("parameters");
+        let parameters = match kind {
+            Some(kind) if is_set && parameters.is_present() => {
+                parameters.fail(format!("the tools of {kind:?} bring their own; leave parameters out"));
+                None
+            }
+            _ if is_set => Some(Value::Null),
+            _ => read_parameters(&parameters.required()),
+        };
         let effects =
             [("pure", Effect::Pure), ("idempotent", Effect::Idempotent), ("at_most_once", Effect::AtMostOnce)];
         let effect = form.field("effect").choice(&effects);
@@ -129,26 +212,37 @@ impl Definition {
         let properties = parameters.as_ref().and_then(|schema| schema["properties"].as_object());
         let arguments: BTreeSet<String> = properties.into_iter().flat_map(Map::keys).cloned().collect();
         let mut reader = Reader { keys: reading.keys, handle: reading.handle, kept: BTreeMap::new() };
+        let loc = config.loc();
         let config = kind.and_then(|kind| config.form().map(|form| (kind, form)));
+        let (mut parts, mut note) = (Vec::new(), None);
         let what = config.and_then(|(kind, form)| match kind {
             "workflow" => (reading.workflow)(&form).map(|nested| What::Workflow(Box::new(nested))),
+            "openapi" => {
+                let (api, inline) = OpenApi::read(&form, reading.policy, &mut reader)?;
+                match inline.map(|document| api.parts(name.as_deref().unwrap_or("set"), document, reading.policy)) {
+                    Some(Ok(made)) => (parts, note) = made,
+                    Some(Err(wrong)) => openapi::tell(&form.field("document"), wrong),
+                    None => {}
+                }
+                Some(What::Openapi(Box::new(api)))
+            }
             _ => Http::read(&form, &arguments, reading.policy, &mut reader).map(|http| What::Http(Box::new(http))),
         });
         let definition = Self {
             name: name?,
-            description: description?,
+            description: description?.into(),
             parameters: parameters?,
             what: what?,
             effect,
             timeout_ms,
             allow,
-            parts: Vec::new(),
-            note: None,
+            parts,
+            note,
             registered_by: String::new(),
             registered_at: never(),
             updated_at: never(),
         };
-        Some(Draft { definition, secrets: reader.kept })
+        Some(Draft { definition, secrets: reader.kept, loc })
     }
 
     /// The same tool as somebody registers it now, first or again.
@@ -162,6 +256,7 @@ impl Definition {
     pub fn handles(&self) -> Vec<String> {
         match &self.what {
             What::Http(http) => http.handles().map(String::from).collect(),
+            What::Openapi(api) => api.handles().map(String::from).collect(),
             What::Workflow(_) => Vec::new(),
         }
     }
@@ -190,6 +285,7 @@ impl Definition {
     pub fn kind(&self) -> &'static str {
         match &self.what {
             What::Http(_) => "http",
+            What::Openapi(_) => "openapi",
             What::Workflow(_) => "workflow",
         }
     }
@@ -199,6 +295,7 @@ impl Definition {
     pub fn config(&self) -> Value {
         match &self.what {
             What::Http(http) => http.view(),
+            What::Openapi(api) => api.view(),
             What::Workflow(nested) => json!({"workflow": nested.workflow}),
         }
     }
@@ -208,14 +305,14 @@ impl Definition {
     pub fn effect(&self) -> Effect {
         self.effect.unwrap_or_else(|| match &self.what {
             What::Http(http) => http.effect(),
-            What::Workflow(_) => Effect::Idempotent,
+            _ => Effect::Idempotent,
         })
     }
 
     /// Whether it stands for several tools.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        false
+        SETS.contains(&self.kind())
     }
 
     /// Its tools as runs hold them.
@@ -234,10 +331,8 @@ impl Definition {
         if !self.is_set() {
             return vec![pin(&self.name, &self.description, &self.parameters, self.effect())];
         }
-        self.parts
-            .iter()
-            .map(|p| pin(&p.name, &p.description, &p.parameters, self.effect.unwrap_or(p.effect)))
-            .collect()
+        let usable = self.parts.iter().filter(|part| part.disabled.is_none());
+        usable.map(|p| pin(&p.name, &p.description, &p.parameters, self.effect.unwrap_or(p.effect))).collect()
     }
 
     /// Whether an agent may call it.

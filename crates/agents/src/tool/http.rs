@@ -175,7 +175,7 @@ impl Http {
     /// The handles of its secrets in the vault.
     pub fn handles(&self) -> impl Iterator<Item = &str> {
         let texts = self.headers.iter().map(|(_, text)| text).chain(self.auth.iter().map(|auth| &auth.text));
-        texts.filter_map(|text| if let Text::Kept { kept } = text { Some(kept.as_str()) } else { None })
+        texts.filter_map(Text::handle)
     }
 
     /// What a repeat may do where nobody says.
@@ -378,7 +378,11 @@ fn check_arguments(field: &Field<'_, '_>, text: &str, arguments: &BTreeSet<Strin
     }
 }
 
-fn read_headers(field: &Field<'_, '_>, arguments: &BTreeSet<String>, reader: &mut Reader<'_>) -> Vec<(String, Text)> {
+pub(super) fn read_headers(
+    field: &Field<'_, '_>,
+    arguments: &BTreeSet<String>,
+    reader: &mut Reader<'_>,
+) -> Vec<(String, Text)> {
     let Some(form) = field.is_present().then(|| field.form()).flatten() else { return Vec::new() };
     let mut headers = Vec::new();
     for name in form.keys() {

@@ -63,6 +63,11 @@ pub(super) enum Text {
 }
 
 impl Text {
+    /// Its handle in the vault, where it is kept there.
+    pub fn handle(&self) -> Option<&str> {
+        if let Self::Kept { kept } = self { Some(kept) } else { None }
+    }
+
     /// As it is shown.
     pub fn view(&self) -> Value {
         match self {

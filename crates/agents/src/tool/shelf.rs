@@ -1,7 +1,6 @@
 //! Where this process finds tools: the operator's file first, then what a tenant registered.
 
-use super::definition::{Definition, What, record_name};
-use super::http::Http;
+use super::definition::{Definition, How, What, record_name};
 use super::{CLASS, CallTool, Called, Keys, Shelved, ToolBook, find};
 use crate::agent::AgentDefinition;
 use crate::registry;
@@ -9,6 +8,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use tutti_engine::activity::{ActivityCx, ActivityError};
+use tutti_engine::ports::outbound::Outbound;
 use tutti_engine::ports::records::Records;
 use tutti_engine::ports::store::StoreError;
 
@@ -26,6 +26,8 @@ pub struct Shelf {
     pub keys: Keys,
     /// Secrets that the operator's own may name.
     pub file_keys: Keys,
+    /// The way out, for what is fetched when a tool is registered.
+    pub outbound: Arc<dyn Outbound>,
 }
 
 static INSTALLED: RwLock<Option<Shelf>> = RwLock::new(None);
@@ -115,12 +117,22 @@ pub(super) async fn call(call: &CallTool, cx: &ActivityCx) -> Result<Value, Acti
     let keys = if tenant.is_some() { &shelf.keys } else { &shelf.file_keys };
     let service = format!("tool {:?}", call.tool);
     let called = Called { service: &service, arguments: &call.arguments, keys, cx };
-    let http: &Http = match &definition.what {
-        What::Http(http) => {
-            call.check(&definition.parameters).map_err(bad)?;
-            http
-        }
-        What::Workflow(_) => return Err(bad(format!("tool {:?} is a workflow now; begin a new run", call.tool))),
+    if let What::Workflow(_) = &definition.what {
+        return Err(bad(format!("tool {:?} is a workflow now; begin a new run", call.tool)));
+    }
+    if let What::Http(http) = &definition.what {
+        call.check(&definition.parameters).map_err(bad)?;
+        return Box::pin(http.call(&called)).await;
+    }
+    let Some(part) = definition.parts.iter().find(|part| part.name == call.tool) else {
+        return Err(bad(format!("tool {:?} is no longer part of {:?}", call.tool, definition.name)));
     };
-    Box::pin(http.call(&called)).await
+    if let Some(why) = &part.disabled {
+        return Err(bad(format!("tool {:?} cannot be called: {why}", call.tool)));
+    }
+    call.check(&part.parameters).map_err(bad)?;
+    match &part.how {
+        Some(How::Request(http)) => Box::pin(http.call(&called)).await,
+        None => Err(bad(format!("tool {:?} has to be registered again", call.tool))),
+    }
 }

@@ -34,7 +34,7 @@ pub struct ToolView {
     pub source: &'static str,
     /// The tools of a set.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tools: Option<Vec<Part>>,
+    pub tools: Option<Vec<PartView>>,
     /// Why the list of its tools is not that of today.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -44,6 +44,34 @@ pub struct ToolView {
     /// When it was changed last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Stamp>,
+}
+
+/// One tool of a set.
+#[derive(Debug, Clone, Serialize)]
+pub struct PartView {
+    /// What models call it.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub parameters: Value,
+    /// What a repeat may do.
+    pub effect: Effect,
+    /// Why it cannot be called until somebody has looked at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<String>,
+}
+
+impl PartView {
+    fn of(set: &Definition, part: &Part) -> Self {
+        Self {
+            name: part.name.clone(),
+            description: part.description.clone(),
+            parameters: part.parameters.clone(),
+            effect: set.effect.unwrap_or(part.effect),
+            disabled: part.disabled.clone(),
+        }
+    }
 }
 
 impl ToolView {
@@ -78,7 +106,7 @@ impl ToolView {
             timeout_seconds: tool.timeout_ms.map(seconds),
             allow: tool.allow.clone(),
             source: "file",
-            tools: tool.is_set().then(|| tool.parts.clone()),
+            tools: tool.is_set().then(|| tool.parts.iter().map(|part| PartView::of(tool, part)).collect()),
             note: tool.note.clone(),
             registered_by: None,
             updated_at: None,

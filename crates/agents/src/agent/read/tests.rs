@@ -28,7 +28,10 @@ fn everything_wrong_with_an_agent_is_said_at_once() {
     assert_eq!(found[0], "name: name must not begin or end with white space");
     assert_eq!(found[1], "kind: \"robot\" is not one of: llm, http, a2a, human");
     assert_eq!(found[2], "instructions: field required");
-    assert_eq!(found[3], "tools[0]: there is no tool named \"hammer\"; there are: calculate, calendar");
+    assert_eq!(
+        found[3],
+        "tools[0]: there is no tool named \"hammer\"; did you mean \"calendar\"?; GET /v1/tools/list shows all"
+    );
     assert!(found[4].starts_with("output_schema: output_schema is not a valid JSON Schema"), "{found:?}");
     assert_eq!(found[5], "instructons: unknown key \"instructons\"; did you mean \"instructions\"?");
     assert_eq!(found.len(), 6, "{found:?}");

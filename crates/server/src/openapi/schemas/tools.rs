@@ -11,7 +11,8 @@ pub fn all() -> Value {
     let effect = json!({"type": "string", "enum": ["pure", "idempotent", "at_most_once"]});
     let texts = json!({"type": "array", "items": text});
     let part = json!({"type": "object", "required": ["name", "description", "parameters", "effect"], "properties": {
-        "name": text, "description": text, "parameters": object, "effect": effect}});
+        "name": text, "description": text, "parameters": object, "effect": effect,
+        "disabled": {"type": "string", "description": "Why it cannot be called until somebody has looked at it."}}});
     json!({
         "ToolRequest": App::tool_schema(),
         "Tool": {
