@@ -10,8 +10,10 @@ mod calculate;
 mod calendar;
 mod definition;
 mod http;
+mod mcp;
 mod openapi;
 mod secret;
+mod sets;
 pub mod shelf;
 mod template;
 
@@ -20,6 +22,7 @@ pub use definition::{
     Definition, Draft, KINDS, Part, Reading, SEPARATOR, TIMEOUT_SECONDS_MAX, addresses, record_name, unknown,
 };
 pub use secret::{HIDDEN, Keys, named as named_secrets};
+pub use sets::trouble;
 
 use crate::agent::{AgentDefinition, Nested};
 use crate::model::ToolSpec;
@@ -52,6 +55,8 @@ fn part_name(set: &str, own: &str, taken: &mut BTreeSet<String>) -> String {
 
 /// The contract's class of a tool's failure.
 const CLASS: &str = "ToolError";
+/// Most tools that are looked at when a server lists its own.
+const TOOLS_OFFERED_MAX: usize = 2_000;
 /// Most bytes of a result, as JSON.
 const RESULT_BYTES_MAX: usize = 64 * 1024;
 

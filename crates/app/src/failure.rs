@@ -25,6 +25,7 @@ pub enum Class {
     HeadersTooLarge,
     LlmError,
     AgentError,
+    ToolError,
     Unavailable,
     Timeout,
     InternalError,
@@ -48,6 +49,7 @@ impl Class {
         Self::HeadersTooLarge,
         Self::LlmError,
         Self::AgentError,
+        Self::ToolError,
         Self::Unavailable,
         Self::Timeout,
         Self::InternalError,
@@ -72,6 +74,7 @@ impl Class {
             Self::HeadersTooLarge => "HeadersTooLarge",
             Self::LlmError => "LlmError",
             Self::AgentError => "AgentError",
+            Self::ToolError => "ToolError",
             Self::Unavailable => "Unavailable",
             Self::Timeout => "Timeout",
             Self::InternalError => "InternalError",
@@ -167,7 +170,7 @@ impl Failure {
     pub fn remedy(&self) -> Remedy {
         match (self.class, self.retry_after) {
             (_, Some(after)) => Remedy::Retry { after },
-            (Class::Unavailable | Class::Timeout | Class::LlmError | Class::AgentError, None) => {
+            (Class::Unavailable | Class::Timeout | Class::LlmError | Class::AgentError | Class::ToolError, None) => {
                 Remedy::Retry { after: Duration::from_secs(1) }
             }
             (Class::AuthenticationError | Class::PermissionDenied | Class::BudgetExceeded, None) => Remedy::Person,

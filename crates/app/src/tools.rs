@@ -11,7 +11,7 @@ use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::runs::Page;
 use crate::start::{Ask, Prepared, Started};
-use crate::{App, Role, cursor};
+use crate::{App, Class, Role, cursor};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -59,10 +59,14 @@ impl App {
         let after = cursor.map(|text| cursor::read_name(LIST, text)).transpose()?;
         let mut all: BTreeMap<String, ToolView> = tool::BUILT_IN.iter().map(ToolView::built_in).map(named).collect();
         for (_, kept) in registry::list::<Definition>(self.records(), TOOL, &caller.tenant, "").await? {
-            all.insert(kept.value.name.clone(), ToolView::registered(&kept.value));
+            all.insert(kept.value.name.clone(), ToolView::registered(&caller.tenant, &kept.value));
         }
         if let Some(shelf) = shelf::installed() {
-            all.extend(shelf.file.values().map(ToolView::of_file).map(named));
+            for name in shelf.file.keys() {
+                if let Some(found) = shelf.find(&caller.tenant, name).await? {
+                    all.insert(name.clone(), ToolView::of_file(&found.definition));
+                }
+            }
         }
         let is_later = |name: &str| after.as_deref().is_none_or(|after| name > after);
         let limit = limit.clamp(1, 200) as usize;
@@ -90,17 +94,46 @@ impl App {
         if shelf.file.contains_key(&draft.definition.name) {
             return Err(of_file(&draft.definition.name));
         }
+        let handles: Vec<String> = draft.secrets.keys().cloned().collect();
+        // What a server asks for is needed to look at its tools.
+        keep_secrets(std::mem::take(&mut draft.secrets)).await?;
         let book = self.book();
-        draft.complete(shelf.outbound.as_ref(), Some(book.policy())).await.map_err(Failure::invalid)?;
-        let Draft { definition, secrets, .. } = draft;
-        let handles: Vec<String> = secrets.keys().cloned().collect();
-        keep_secrets(secrets).await?;
-        let kept = self.keep_tool(caller, definition).await;
+        let done = Box::pin(draft.complete(&shelf.outbound, Some(book.policy()), &shelf.keys)).await;
+        let kept = match done {
+            Ok(()) => self.keep_tool(caller, draft.definition).await,
+            Err(wrong) => Err(Failure::invalid(wrong)),
+        };
         if kept.is_err() {
             forget_secrets(handles).await;
         }
         let (definition, is_new) = kept?;
-        Ok((ToolView::registered(&definition), is_new))
+        Ok((ToolView::registered(&caller.tenant, &definition), is_new))
+    }
+
+    /// Takes the tools that a set stands for now as approved: what is new or has changed may be called.
+    ///
+    /// # Errors
+    /// `NotFound`, or the set cannot be reached.
+    pub async fn approve_tools(&self, caller: &Caller, name: &str) -> Result<ToolView, Failure> {
+        caller.must_hold(Role::Admin)?;
+        let (shelf, now) = (installed()?, self.engine().now());
+        let unreachable = |wrong: Vec<String>| Failure::new(Class::ToolError, wrong.join("; "));
+        if let Some(definition) = shelf.file.get(name) {
+            shelf.approve(definition, now).await?.map_err(unreachable)?;
+            let found = shelf.find(&caller.tenant, name).await?.ok_or_else(|| unknown(name))?;
+            return Ok(ToolView::of_file(&found.definition));
+        }
+        let Kept { value: mut tool, version } = self.kept_tool(caller, name).await?.ok_or_else(|| unknown(name))?;
+        if tool.can_change() {
+            let book = self.book();
+            let fetched = Box::pin(tool.fetch(&shelf.outbound, Some(book.policy()), &shelf.keys)).await;
+            (tool.parts, tool.note) = fetched.map_err(unreachable)?;
+            let key = (TOOL, caller.tenant.as_ref(), name);
+            if let Put::Conflict(_) = registry::put(self.records(), key, &tool, now, Expect::Version(version)).await? {
+                return Err(Failure::conflict(format!("tool {name:?} was changed meanwhile; look at it again")));
+            }
+        }
+        Ok(ToolView::registered(&caller.tenant, &tool))
     }
 
     async fn keep_tool(&self, caller: &Caller, draft: Definition) -> Result<(Definition, bool), Failure> {

@@ -105,6 +105,7 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/orchestrator/start"      Admin    orchestrator::START      => orchestrator::start),
         route!(POST "/orchestrator/stop"       Admin    orchestrator::STOP       => orchestrator::stop),
         route!(POST "/v1/tools/register"       Admin    tools::REGISTER          => tools::register),
+        route!(POST "/v1/tools/{name}/approve" Admin    tools::APPROVE           => tools::approve),
         route!(DELETE "/v1/tools/{name}"       Admin    tools::DELETE            => tools::delete),
         route!(PUT  "/api/articles"            Admin    articles::PUT            => articles::put),
         route!(DELETE "/api/articles/{id}"     Admin    articles::DELETE         => articles::delete),

@@ -48,6 +48,8 @@ use tutti_workflows::{agents as agent_workflows, noop, patterns, recall, researc
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long the start waits for the tools of servers in the operator's file.
+const TOOLS_WAIT: Duration = Duration::from_secs(3);
 /// The longest wait between two attempts.
 const RETRY_CAP_MS: u64 = 30_000;
 
@@ -95,13 +97,14 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let books = Books::from(book.clone().with_policy(policy.clone()));
     let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound.clone())?;
     let records = Arc::clone(&backends.records);
-    shelf::install(Shelf {
+    let shelf = Shelf {
         records: Arc::clone(&records),
         file: Arc::new(declared),
         keys: settings.declared.keys.clone(),
         file_keys: settings.declared.file_keys.clone(),
         outbound,
-    });
+    };
+    shelf::install(shelf.clone());
     let silence = settings.orchestrator.silence;
     registry::install(registry::Installed { records: Arc::clone(&records), books: books.clone(), silence });
     let (ended, over) = tokio::sync::mpsc::unbounded_channel();
@@ -123,6 +126,10 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let desk = tokio::spawn(app.clone().keep_desk());
     let job_desk = tokio::spawn(app.clone().keep_jobs());
     let looking = looks.start().await;
+    let now = engine.now();
+    let mut at_tools = tokio::spawn(async move { Box::pin(shelf.look(now)).await });
+    // Who comes at once should find them; a server that takes longer is no reason not to start.
+    let _ = tokio::time::timeout(TOOLS_WAIT, &mut at_tools).await;
     let router = tutti_server::router(app, options.clone());
     let stop_serving = options.stop.clone();
     let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
@@ -132,6 +139,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             desk.abort();
             job_desk.abort();
             looking.abort();
+            at_tools.abort();
             let ((), served) = tokio::join!(engine.shutdown(DRAIN), serving);
             if let Ok(Err(error)) = served {
                 tracing::error!("the server ended badly: {error}");

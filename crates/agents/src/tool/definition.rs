@@ -1,6 +1,7 @@
 //! A tool as data: what was registered, or stands in the operator's file.
 
 use super::http::{Http, origin};
+use super::mcp::Mcp;
 use super::openapi::{self, OpenApi};
 use super::secret::{Keys, Reader};
 use super::{Pin, find as built_in};
@@ -10,6 +11,7 @@ use crate::form::{Field, FieldError, Form, Loc, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tutti_engine::activity::Effect;
 use tutti_engine::ports::outbound::Outbound;
 use tutti_engine::run::Time;
@@ -72,6 +74,8 @@ pub(super) enum What {
     Http(Box<Http>),
     /// A whole API.
     Openapi(Box<OpenApi>),
+    /// A server's tools.
+    Mcp(Box<Mcp>),
     /// Another workflow, as a child run.
     Workflow(Box<Nested>),
 }
@@ -101,13 +105,20 @@ pub struct Part {
 pub(super) enum How {
     /// A request to a service.
     Request(Box<Http>),
+    /// A tool of a server.
+    Remote {
+        /// Its name there.
+        tool: String,
+        /// Its definition, when somebody looked at it.
+        hash: String,
+    },
 }
 
 /// The words for kinds; each has a file here.
-pub const KINDS: [&str; 3] = ["http", "openapi", "workflow"];
+pub const KINDS: [&str; 4] = ["http", "mcp", "openapi", "workflow"];
 
 /// Kinds that stand for several tools.
-const SETS: [&str; 1] = ["openapi"];
+const SETS: [&str; 2] = ["mcp", "openapi"];
 
 /// What a definition is read against.
 pub struct Reading<'r> {
@@ -139,13 +150,14 @@ impl Draft {
     /// What is wrong with it, at its place.
     pub async fn complete(
         &mut self,
-        outbound: &dyn Outbound,
+        outbound: &Arc<dyn Outbound>,
         policy: Option<&EgressPolicy>,
+        keys: &Keys,
     ) -> Result<(), Vec<FieldError>> {
         if !self.definition.is_set() || !self.definition.parts.is_empty() {
             return Ok(());
         }
-        let done = self.definition.fetch(outbound, policy).await;
+        let done = Box::pin(self.definition.fetch(outbound, policy, keys)).await;
         let at = |why: String| {
             let field = if self.definition.kind() == "openapi" { "document" } else { "url" };
             FieldError::value(self.loc.iter().cloned().chain([field.into()]).collect(), why)
@@ -163,15 +175,17 @@ impl Definition {
     /// All that is wrong with it, in words.
     pub async fn fetch(
         &self,
-        outbound: &dyn Outbound,
+        outbound: &Arc<dyn Outbound>,
         policy: Option<&EgressPolicy>,
+        keys: &Keys,
     ) -> Result<(Vec<Part>, Option<String>), Vec<String>> {
         match &self.what {
             What::Openapi(api) => {
-                let document = api.fetch(outbound).await;
+                let document = api.fetch(outbound.as_ref()).await;
                 let document = document.map_err(|why| vec![format!("the document cannot be had: {why}")])?;
                 api.parts(&self.name, &document, policy)
             }
+            What::Mcp(mcp) => mcp.parts(&self.name, outbound, keys).await.map_err(|why| vec![why]),
             What::Http(_) | What::Workflow(_) => Ok((Vec::new(), None)),
         }
     }
@@ -226,6 +240,7 @@ impl Definition {
                 }
                 Some(What::Openapi(Box::new(api)))
             }
+            "mcp" => Mcp::read(&form, reading.policy, &mut reader).map(|mcp| What::Mcp(Box::new(mcp))),
             _ => Http::read(&form, &arguments, reading.policy, &mut reader).map(|http| What::Http(Box::new(http))),
         });
         let definition = Self {
@@ -257,6 +272,7 @@ impl Definition {
         match &self.what {
             What::Http(http) => http.handles().map(String::from).collect(),
             What::Openapi(api) => api.handles().map(String::from).collect(),
+            What::Mcp(mcp) => mcp.handles().map(String::from).collect(),
             What::Workflow(_) => Vec::new(),
         }
     }
@@ -286,6 +302,7 @@ impl Definition {
         match &self.what {
             What::Http(_) => "http",
             What::Openapi(_) => "openapi",
+            What::Mcp(_) => "mcp",
             What::Workflow(_) => "workflow",
         }
     }
@@ -296,6 +313,7 @@ impl Definition {
         match &self.what {
             What::Http(http) => http.view(),
             What::Openapi(api) => api.view(),
+            What::Mcp(mcp) => mcp.view(),
             What::Workflow(nested) => json!({"workflow": nested.workflow}),
         }
     }
@@ -307,6 +325,16 @@ impl Definition {
             What::Http(http) => http.effect(),
             _ => Effect::Idempotent,
         })
+    }
+
+    /// Whether what it stands for can be looked at again.
+    #[must_use]
+    pub fn can_change(&self) -> bool {
+        match &self.what {
+            What::Openapi(api) => api.document.is_some(),
+            What::Mcp(_) => true,
+            What::Http(_) | What::Workflow(_) => false,
+        }
     }
 
     /// Whether it stands for several tools.

@@ -1,7 +1,8 @@
 //! Where this process finds tools: the operator's file first, then what a tenant registered.
 
 use super::definition::{Definition, How, What, record_name};
-use super::{CLASS, CallTool, Called, Keys, Shelved, ToolBook, find};
+use super::mcp::Failed;
+use super::{CLASS, CallTool, Called, Keys, Shelved, ToolBook, find, sets};
 use crate::agent::AgentDefinition;
 use crate::registry;
 use serde_json::Value;
@@ -60,7 +61,7 @@ impl Shelf {
     pub async fn find(&self, tenant: &str, tool: &str) -> Result<Option<Found>, StoreError> {
         let name = record_name(tool);
         if let Some(definition) = self.file.get(name) {
-            return Ok(Some(Found { definition: definition.clone(), tenant: None }));
+            return Ok(Some(Found { definition: self.filled(definition).await?, tenant: None }));
         }
         let kept = registry::get::<Definition>(self.records.as_ref(), TOOL, tenant, name).await?;
         Ok(kept.map(|kept| Found { definition: kept.value, tenant: Some(tenant.into()) }))
@@ -133,6 +134,31 @@ pub(super) async fn call(call: &CallTool, cx: &ActivityCx) -> Result<Value, Acti
     call.check(&part.parameters).map_err(bad)?;
     match &part.how {
         Some(How::Request(http)) => Box::pin(http.call(&called)).await,
+        Some(How::Remote { tool, hash }) => {
+            let What::Mcp(mcp) = &definition.what else {
+                return Err(bad(format!("tool {:?} is no longer there", call.tool)));
+            };
+            let done = Box::pin(mcp.call(&called, tool, hash)).await;
+            let trouble = match &done {
+                Err(Failed::Error(error)) if error.is_retryable() => Some(error.message.as_str()),
+                _ => None,
+            };
+            sets::note_trouble(tenant.as_deref(), &definition.name, trouble);
+            match done {
+                Ok(value) => Ok(value),
+                Err(Failed::Error(error)) => Err(error),
+                Err(Failed::Changed(why)) => {
+                    if let Err(e) = shelf.disable(tenant.as_deref(), &definition.name, &call.tool, &why, cx.now).await {
+                        tracing::warn!(tool = call.tool, "a tool that has changed cannot be marked: {e}");
+                    }
+                    let what = format!(
+                        "tool {:?} cannot be called: {why}; POST /v1/tools/{}/approve takes it as it is now",
+                        call.tool, definition.name
+                    );
+                    Err(bad(what))
+                }
+            }
+        }
         None => Err(bad(format!("tool {:?} has to be registered again", call.tool))),
     }
 }

@@ -3,7 +3,7 @@
 use crate::Stamp;
 use serde::Serialize;
 use serde_json::Value;
-use tutti_agents::tool::{Definition, Part, Tool};
+use tutti_agents::tool::{self, Definition, Part, Tool};
 use tutti_engine::activity::Effect;
 
 /// A tool, or a set of tools.
@@ -107,14 +107,15 @@ impl ToolView {
             allow: tool.allow.clone(),
             source: "file",
             tools: tool.is_set().then(|| tool.parts.iter().map(|part| PartView::of(tool, part)).collect()),
-            note: tool.note.clone(),
+            note: tool::trouble(None, &tool.name).or_else(|| tool.note.clone()),
             registered_by: None,
             updated_at: None,
         }
     }
 
-    pub(super) fn registered(tool: &Definition) -> Self {
+    pub(super) fn registered(tenant: &str, tool: &Definition) -> Self {
         Self {
+            note: tool::trouble(Some(tenant), &tool.name).or_else(|| tool.note.clone()),
             source: "registered",
             registered_by: Some(tool.registered_by.clone()),
             updated_at: Some(Stamp(tool.updated_at)),

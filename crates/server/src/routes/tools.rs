@@ -40,6 +40,21 @@ pub async fn register(State(shared): State<Shared>, request: Request) -> Answer 
     json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &tool)
 }
 
+pub const APPROVE: Doc = Doc::new("tools", "Take what a set of tools stands for now as approved")
+    .detail(
+        "A tool of an MCP server whose definition is new or has changed is not called until somebody has looked at it.",
+    )
+    .params(&[Param::TOOL])
+    .answers(200, "Approved", "Tool")
+    .answers(404, "There is no such tool", "Error")
+    .answers(502, "Its source cannot be reached", "Error");
+
+/// `POST /v1/tools/{name}/approve`
+pub async fn approve(State(shared): State<Shared>, Id(name): Id, request: Request) -> Answer {
+    let asked = Asked::new(request);
+    json(StatusCode::OK, &shared.app.approve_tools(&asked.caller, &name).await?)
+}
+
 pub const DELETE: Doc = Doc::new("tools", "Take a registered tool out")
     .params(&[Param::TOOL])
     .answers(204, "Taken out", "")

@@ -17,6 +17,8 @@ pub enum Tools {
     Register(Register),
     /// Call a tool and print what it gives back
     Call(Call),
+    /// Take what a set of tools stands for now as approved
+    Approve(Delete),
     /// Take a registered tool out
     Delete(Delete),
 }
@@ -48,7 +50,7 @@ pub struct Call {
     json: bool,
 }
 
-/// What to take out.
+/// Which tool.
 #[derive(Debug, clap::Args)]
 pub struct Delete {
     /// The tool's name
@@ -79,6 +81,10 @@ pub async fn run(what: &Tools, loaded: &Loaded) -> anyhow::Result<()> {
             Ok(show::out(&told(&tool))?)
         }
         Tools::Call(call) => run_call(call, loaded).await,
+        Tools::Approve(Delete { name, server }) => {
+            let path = format!("/v1/tools/{}/approve", segment(name));
+            Ok(show::out(&told(&server.client(loaded)?.post(&path, &serde_json::json!({})).await?))?)
+        }
         Tools::Delete(Delete { name, server }) => {
             server.client(loaded)?.delete(&format!("/v1/tools/{}", segment(name))).await?;
             Ok(show::out(&format!("{} is taken out\n", line(name)))?)
