@@ -32,7 +32,7 @@ impl Unconfigured {
     #[must_use]
     pub fn sentence(&self) -> String {
         let Self { name, variables, .. } = self;
-        format!("agent {name:?} is unconfigured: it needs {variables}, which this version cannot use yet")
+        format!("agent {name:?} is unconfigured: it needs {variables}")
     }
 }
 
@@ -104,6 +104,15 @@ impl AgentBook {
             }
         }
         errors.or(Some(book))
+    }
+
+    /// The same book with built-in agents that settings made ready; those of the configuration go before them.
+    #[must_use]
+    pub fn with_built_in(mut self, agents: impl IntoIterator<Item = AgentDefinition>) -> Self {
+        for agent in agents {
+            self.ready.entry(agent.name.clone()).or_insert(agent);
+        }
+        self
     }
 
     /// The same book with the policy that endpoints in requests are held against.

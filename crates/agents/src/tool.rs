@@ -12,10 +12,12 @@ mod definition;
 mod http;
 mod mcp;
 mod openapi;
+pub mod presets;
 mod secret;
 mod sets;
 pub mod shelf;
 mod template;
+mod web_search;
 
 pub use book::{Shelved, ToolBook, named_tools};
 pub use definition::{

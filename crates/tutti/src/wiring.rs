@@ -276,10 +276,12 @@ async fn agents(settings: &Settings, outbound: &Egress) -> anyhow::Result<AgentB
         table.insert(name.clone(), serde_json::Value::Object(agent));
     }
     let names = settings.declared.tools.iter().filter_map(|tool| Some(tool["name"].as_str()?.to_owned()));
-    AgentBook::with_table(&serde_json::Value::Object(table), &ToolBook::names(names)).map_err(|wrong| {
-        let lines: Vec<_> = wrong.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect();
-        anyhow::anyhow!(lines.join("\n"))
-    })
+    AgentBook::with_table(&serde_json::Value::Object(table), &ToolBook::names(names))
+        .map(|book| book.with_built_in(settings.tools.agents()))
+        .map_err(|wrong| {
+            let lines: Vec<_> = wrong.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect();
+            anyhow::anyhow!(lines.join("\n"))
+        })
 }
 
 /// The operator's own tools, by name.

@@ -10,7 +10,7 @@ use std::io::Read;
 use tutti_engine::activity::ActivityError;
 
 /// How deep JSON may nest; what stands around it in a journal comes on top, and readers stop at 128.
-pub(super) const DEPTH_MAX: usize = 64;
+const DEPTH_MAX: usize = 64;
 
 /// What kind of text a service said that it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,8 @@ enum Kind {
 /// The answer of a 2xx. JSON becomes data, a text stays one; a page is an error unless `takes_html`.
 ///
 /// # Errors
-/// In words, without the service's name: too large, too deep, a web page, something binary.
-pub(super) fn read(reply: &Reply, takes_html: bool) -> Result<Value, ActivityError> {
+/// In words, without the service's name: too deep, a web page, something binary.
+pub(super) fn parse(reply: &Reply, takes_html: bool) -> Result<Value, ActivityError> {
     let bad = |why: String| ActivityError::fatal(CLASS, why).sent();
     let body = unpack(&reply.headers, &reply.body).map_err(bad)?;
     if body.is_empty() {
@@ -37,27 +37,32 @@ pub(super) fn read(reply: &Reply, takes_html: bool) -> Result<Value, ActivityErr
             "it answered with a web page instead of JSON; is the address right, does it want a login? It begins: {:?}",
             excerpt(&body)
         ))),
-        Kind::Html | Kind::Text => Ok(Value::String(cut(&String::from_utf8_lossy(&body)))),
+        Kind::Html | Kind::Text => Ok(Value::String(String::from_utf8_lossy(&body).into_owned())),
         Kind::Other => Err(bad(format!("it answered with {}, which is neither JSON nor text", said(&reply.headers)))),
     }
 }
 
-/// JSON within the bounds of a result.
-pub(super) fn json(body: &[u8]) -> Result<Value, String> {
+/// JSON that is no deeper than a result may be.
+fn json(body: &[u8]) -> Result<Value, String> {
     let value: Value = serde_json::from_slice(body).map_err(|e| {
         if e.to_string().contains("recursion limit") {
             return format!("its JSON nests deeper than {DEPTH_MAX} levels");
         }
         format!("its answer is not JSON ({e}); it begins: {:?}", excerpt(body))
     })?;
-    within(value)
+    shallow(value)
+}
+
+fn shallow(value: Value) -> Result<Value, String> {
+    if is_deeper(&value, DEPTH_MAX) {
+        return Err(format!("its JSON nests deeper than {DEPTH_MAX} levels"));
+    }
+    Ok(value)
 }
 
 /// The value, where it is no larger and no deeper than a result may be.
 pub(super) fn within(value: Value) -> Result<Value, String> {
-    if is_deeper(&value, DEPTH_MAX) {
-        return Err(format!("its JSON nests deeper than {DEPTH_MAX} levels"));
-    }
+    let value = shallow(value)?;
     if let Value::String(text) = &value {
         return Ok(Value::String(cut(text)));
     }
@@ -71,7 +76,7 @@ pub(super) fn within(value: Value) -> Result<Value, String> {
 }
 
 /// Whether a value nests deeper than so many levels.
-pub(super) fn is_deeper(value: &Value, levels: usize) -> bool {
+fn is_deeper(value: &Value, levels: usize) -> bool {
     match value {
         Value::Array(items) => levels == 0 || items.iter().any(|item| is_deeper(item, levels - 1)),
         Value::Object(fields) => levels == 0 || fields.values().any(|field| is_deeper(field, levels - 1)),
@@ -80,7 +85,7 @@ pub(super) fn is_deeper(value: &Value, levels: usize) -> bool {
 }
 
 /// A text's beginning, with a word about the rest.
-pub(super) fn cut(text: &str) -> String {
+fn cut(text: &str) -> String {
     if text.len() <= RESULT_BYTES_MAX {
         return text.to_owned();
     }
@@ -139,6 +144,10 @@ mod tests {
     fn reply(kind: &'static str, body: impl Into<Bytes>) -> Reply {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
         Reply { status: 200, headers, body: body.into() }
+    }
+
+    fn read(reply: &Reply, takes_html: bool) -> Result<Value, ActivityError> {
+        parse(reply, takes_html).and_then(|value| within(value).map_err(|why| ActivityError::fatal(CLASS, why)))
     }
 
     fn wrong(reply: &Reply) -> String {

@@ -3,7 +3,8 @@
 use super::http::{Http, origin};
 use super::mcp::Mcp;
 use super::openapi::{self, OpenApi};
-use super::secret::{Keys, Reader};
+use super::secret::{Keys, Reader, Text};
+use super::web_search::WebSearch;
 use super::{Pin, find as built_in};
 use crate::agent::{NAME_CHARS_MAX, Nested};
 use crate::egress::EgressPolicy;
@@ -74,6 +75,8 @@ pub(super) enum What {
     Http(Box<Http>),
     /// A whole API.
     Openapi(Box<OpenApi>),
+    /// A search engine.
+    WebSearch(Box<WebSearch>),
     /// A server's tools.
     Mcp(Box<Mcp>),
     /// Another workflow, as a child run.
@@ -115,7 +118,7 @@ pub(super) enum How {
 }
 
 /// The words for kinds; each has a file here.
-pub const KINDS: [&str; 4] = ["http", "mcp", "openapi", "workflow"];
+pub const KINDS: [&str; 5] = ["http", "mcp", "openapi", "web_search", "workflow"];
 
 /// Kinds that stand for several tools.
 const SETS: [&str; 2] = ["mcp", "openapi"];
@@ -186,7 +189,7 @@ impl Definition {
                 api.parts(&self.name, &document, policy)
             }
             What::Mcp(mcp) => mcp.parts(&self.name, outbound, keys).await.map_err(|why| vec![why]),
-            What::Http(_) | What::Workflow(_) => Ok((Vec::new(), None)),
+            What::Http(_) | What::WebSearch(_) | What::Workflow(_) => Ok((Vec::new(), None)),
         }
     }
 
@@ -214,6 +217,11 @@ impl Definition {
                 None
             }
             _ if is_set => Some(Value::Null),
+            Some("web_search") if parameters.is_present() => {
+                parameters.fail("web_search brings its own; leave parameters out");
+                None
+            }
+            Some("web_search") => Some(WebSearch::parameters()),
             _ => read_parameters(&parameters.required()),
         };
         let effects =
@@ -239,6 +247,9 @@ impl Definition {
                     None => {}
                 }
                 Some(What::Openapi(Box::new(api)))
+            }
+            "web_search" => {
+                WebSearch::read(&form, reading.policy, &mut reader).map(|search| What::WebSearch(Box::new(search)))
             }
             "mcp" => Mcp::read(&form, reading.policy, &mut reader).map(|mcp| What::Mcp(Box::new(mcp))),
             _ => Http::read(&form, &arguments, reading.policy, &mut reader).map(|http| What::Http(Box::new(http))),
@@ -273,6 +284,7 @@ impl Definition {
             What::Http(http) => http.handles().map(String::from).collect(),
             What::Openapi(api) => api.handles().map(String::from).collect(),
             What::Mcp(mcp) => mcp.handles().map(String::from).collect(),
+            What::WebSearch(search) => search.key.iter().filter_map(Text::handle).map(String::from).collect(),
             What::Workflow(_) => Vec::new(),
         }
     }
@@ -303,6 +315,7 @@ impl Definition {
             What::Http(_) => "http",
             What::Openapi(_) => "openapi",
             What::Mcp(_) => "mcp",
+            What::WebSearch(_) => "web_search",
             What::Workflow(_) => "workflow",
         }
     }
@@ -314,6 +327,7 @@ impl Definition {
             What::Http(http) => http.view(),
             What::Openapi(api) => api.view(),
             What::Mcp(mcp) => mcp.view(),
+            What::WebSearch(search) => search.view(),
             What::Workflow(nested) => json!({"workflow": nested.workflow}),
         }
     }
@@ -323,6 +337,7 @@ impl Definition {
     pub fn effect(&self) -> Effect {
         self.effect.unwrap_or_else(|| match &self.what {
             What::Http(http) => http.effect(),
+            What::WebSearch(_) => Effect::Pure,
             _ => Effect::Idempotent,
         })
     }
@@ -333,7 +348,7 @@ impl Definition {
         match &self.what {
             What::Openapi(api) => api.document.is_some(),
             What::Mcp(_) => true,
-            What::Http(_) | What::Workflow(_) => false,
+            What::Http(_) | What::WebSearch(_) | What::Workflow(_) => false,
         }
     }
 

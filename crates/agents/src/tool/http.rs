@@ -107,7 +107,7 @@ pub(super) enum Place {
 }
 
 impl Http {
-    /// Reads `{method, url, headers?, body?}`. `arguments` are the names that gaps may have; `policy` says which addresses it may
+    /// Reads `{method, url, headers?, auth?, body?}`. `arguments` are the names that gaps may have; `policy` says which addresses it may
     /// have, none means any: the operator's own.
     pub fn read(
         form: &Form<'_>,
@@ -133,6 +133,7 @@ impl Http {
             parts.map_err(|why| url.fail(why)).ok()
         });
         let headers = read_headers(&form.field("headers"), arguments, reader);
+        let auth = read_auth(&form.field("auth"), reader);
         let body = form.field("body");
         let shape = body.value().cloned().map(Shape);
         for text in shape.iter().flat_map(Shape::texts) {
@@ -150,7 +151,7 @@ impl Http {
             None if matches!(method, Method::POST | Method::PUT | Method::PATCH) => Body::Rest,
             None => Body::None,
         };
-        Some(Self { method: method.as_str().into(), url, query, headers, body, auth: Vec::new() })
+        Some(Self { method: method.as_str().into(), url, query, headers, body, auth })
     }
 
     /// As it is shown.
@@ -165,6 +166,11 @@ impl Http {
         if !self.headers.is_empty() {
             let headers: Map<_, _> = self.headers.iter().map(|(name, text)| (name.clone(), text.view())).collect();
             view["headers"] = headers.into();
+        }
+        for Auth { place, text } in &self.auth {
+            if let Place::Basic | Place::Bearer = place {
+                view["auth"] = json!({ if *place == Place::Basic { "basic" } else { "bearer" }: text.view() });
+            }
         }
         if let Body::Json(Shape(body)) | Body::Form(Shape(body)) = &self.body {
             view["body"] = body.clone();
@@ -183,15 +189,21 @@ impl Http {
         if matches!(self.method.as_str(), "GET" | "HEAD") { Effect::Pure } else { Effect::Idempotent }
     }
 
-    /// Makes the request and reads what comes.
+    /// Makes the request and answers with what came, as large as a result may be.
     pub async fn call(&self, called: &Called<'_>) -> Result<Value, ActivityError> {
+        let value = Box::pin(self.fetch(called)).await?;
+        answer::within(value).map_err(|why| called.failed(&why).sent())
+    }
+
+    /// Makes the request and reads what comes.
+    pub async fn fetch(&self, called: &Called<'_>) -> Result<Value, ActivityError> {
         let secrets = self.secrets().await.map_err(|why| called.failed(&why))?;
         let ask = self.ask(called, &secrets).map_err(|why| called.failed(&why))?;
         let takes_html =
             ask.headers.get(header::ACCEPT).is_some_and(|value| value.as_bytes().windows(4).any(|w| w == b"html"));
         let reply = ask.send(called.cx).await.map_err(|e| called.named(e))?;
         let result = if (200..300).contains(&reply.status) {
-            answer::read(&reply, takes_html)
+            answer::parse(&reply, takes_html)
         } else {
             // It may have done it all the same; only a 429 says that it did not.
             let error = ask.status(&Self::unpacked(&reply));
@@ -376,6 +388,19 @@ fn check_arguments(field: &Field<'_, '_>, text: &str, arguments: &BTreeSet<Strin
             .map_or(String::new(), |n| format!("; did you mean {n:?}?"));
         field.fail(format!("{{{{{name}}}}} is no argument: parameters.properties does not have it{hint}"));
     }
+}
+
+/// `{"basic": "user:password"}` or `{"bearer": "token"}`.
+fn read_auth(field: &Field<'_, '_>, reader: &mut Reader<'_>) -> Vec<Auth> {
+    let Some(form) = field.is_present().then(|| field.form()).flatten() else { return Vec::new() };
+    let mut auth = Vec::new();
+    for (name, place) in [("basic", Place::Basic), ("bearer", Place::Bearer)] {
+        if let Some(text) = reader.text(&form.field(name), &format!("auth.{name}"), true) {
+            auth.push(Auth { place, text });
+        }
+    }
+    form.no_others();
+    auth
 }
 
 pub(super) fn read_headers(

@@ -24,6 +24,11 @@ impl Keys {
         Self(keys.into_iter().map(|(name, secret)| (name.into(), SecretString::from(secret.into()))).collect())
     }
 
+    /// One more.
+    pub fn insert(&mut self, name: &str, secret: SecretString) {
+        self.0.insert(name.into(), secret);
+    }
+
     /// Whether a definition may name it.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

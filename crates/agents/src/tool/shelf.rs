@@ -125,6 +125,10 @@ pub(super) async fn call(call: &CallTool, cx: &ActivityCx) -> Result<Value, Acti
         call.check(&definition.parameters).map_err(bad)?;
         return Box::pin(http.call(&called)).await;
     }
+    if let What::WebSearch(search) = &definition.what {
+        call.check(&definition.parameters).map_err(bad)?;
+        return Box::pin(search.call(&called)).await;
+    }
     let Some(part) = definition.parts.iter().find(|part| part.name == call.tool) else {
         return Err(bad(format!("tool {:?} is no longer part of {:?}", call.tool, definition.name)));
     };

@@ -4,10 +4,11 @@ use super::form::{List, Maybe, OneOf, Path as PathForm, Secret, Text, WebUrl};
 use super::setting::concern;
 use super::values::Problem;
 use reqwest::Url;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use tutti_agents::tool::{Keys, named_secrets};
+use tutti_agents::agent::AgentDefinition;
+use tutti_agents::tool::{Keys, named_secrets, presets};
 use tutti_agents::yaml::yaml_to_json;
 
 concern! {
@@ -67,7 +68,59 @@ pub fn read(tools: &Tools, secret: impl Fn(&str) -> Option<String>) -> (Declared
     };
     let file_keys = keys(list.iter().flat_map(named_secrets).collect(), "TOOLS_CONFIG_PATH");
     let keys = keys(tools.secrets.clone(), "TOOL_SECRETS");
-    (Declared { tools: list, file_keys, keys }, problems)
+    let mut declared = Declared { tools: list, file_keys, keys };
+    declared.add_presets(tools);
+    problems.extend(tools.problems());
+    (declared, problems)
+}
+
+impl Declared {
+    /// What a few settings make, written as a file would have it.
+    fn add_presets(&mut self, tools: &Tools) {
+        if let Some(provider) = tools.search {
+            self.tools.push(presets::web_search(
+                provider,
+                tools.search_url.as_ref().map(Url::as_str),
+                tools.search_key.is_some(),
+            ));
+        }
+        if let Some(key) = &tools.search_key {
+            self.file_keys.insert(presets::SEARCH_KEY, key.clone());
+        }
+        if let (Some(url), Some(email), Some(token)) = (&tools.jira_url, &tools.jira_email, &tools.jira_token) {
+            self.tools.extend(presets::jira(url.as_str()));
+            self.file_keys.insert(presets::JIRA_LOGIN, format!("{email}:{}", token.expose_secret()).into());
+        }
+    }
+}
+
+impl Tools {
+    /// The built-in agents that these settings make ready.
+    #[must_use]
+    pub fn agents(&self) -> Vec<AgentDefinition> {
+        let search = self.search.map(|_| presets::search_agent());
+        search.into_iter().chain(self.jira_url.as_ref().map(|_| presets::jira_agent())).collect()
+    }
+
+    /// Settings that do not go together.
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut needs = |is_there: bool, name: &'static str, because: &str| {
+            if !is_there {
+                problems.push(Problem::of(name, format!("not set, but {because}")));
+            }
+        };
+        match self.search {
+            Some("searxng") => needs(self.search_url.is_some(), "SEARCH_URL", "SEARCH_PROVIDER is searxng"),
+            Some(other) => needs(self.search_key.is_some(), "SEARCH_API_KEY", &format!("SEARCH_PROVIDER is {other}")),
+            None => {}
+        }
+        if self.jira_url.is_some() {
+            needs(self.jira_email.is_some(), "JIRA_EMAIL", "JIRA_BASE_URL is");
+            needs(self.jira_token.is_some(), "JIRA_API_TOKEN", "JIRA_BASE_URL is");
+        }
+        problems
+    }
 }
 
 fn read_file(path: &Path) -> Result<Vec<Value>, String> {
