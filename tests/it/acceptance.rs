@@ -15,6 +15,7 @@ mod sessions;
 mod stream;
 mod tasks;
 mod tickets;
+mod tools;
 mod wrong_input;
 
 use serde_json::{Value, json};
