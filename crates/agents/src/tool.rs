@@ -21,7 +21,7 @@ mod web_search;
 
 pub use book::{Shelved, ToolBook, named_tools};
 pub use definition::{
-    Definition, Draft, KINDS, Part, Reading, SEPARATOR, TIMEOUT_SECONDS_MAX, addresses, record_name, unknown,
+    Definition, Draft, Part, Reading, SEPARATOR, TIMEOUT_SECONDS_MAX, addresses, record_name, unknown,
 };
 pub use secret::{HIDDEN, Keys, named as named_secrets};
 pub use sets::trouble;

@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinHandle;
 use tutti_agents::agent::AgentBook;
 use tutti_agents::discovery::Books;
 use tutti_agents::egress::{Egress, EgressPolicy};
@@ -38,8 +39,9 @@ use tutti_engine::activity::Retry;
 use tutti_engine::driver::{Engine, Observer, Options, Ports, Recall, Retention, SystemClock};
 use tutti_engine::ports::jobs::JobBroker;
 use tutti_engine::ports::knowledge::KnowledgeBase;
+use tutti_engine::ports::outbound::Outbound;
 use tutti_engine::ports::records::Records;
-use tutti_engine::run::RunNo;
+use tutti_engine::run::{RunNo, Time};
 use tutti_engine::session::Window;
 use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
@@ -76,7 +78,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let policy = egress(settings, &research)?;
     let outbound = Arc::new(Egress::new(policy.clone()));
     let book = agents(settings, outbound.as_ref()).await?;
-    let declared = tools(settings, &book)?;
+    let tools = tools(settings, &book)?;
     let listener = listen(settings).await?;
     let backends = Backends::open(settings).await?;
     let is_open = !listener.local_addr()?.ip().to_canonical().is_loopback();
@@ -97,14 +99,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let books = Books::from(book.clone().with_policy(policy.clone()));
     let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound.clone())?;
     let records = Arc::clone(&backends.records);
-    let shelf = Shelf {
-        records: Arc::clone(&records),
-        file: Arc::new(declared),
-        keys: settings.declared.keys.clone(),
-        file_keys: settings.declared.file_keys.clone(),
-        outbound,
-    };
-    shelf::install(shelf.clone());
+    let shelf = shelf(settings, tools, Arc::clone(&records), outbound);
     let silence = settings.orchestrator.silence;
     registry::install(registry::Installed { records: Arc::clone(&records), books: books.clone(), silence });
     let (ended, over) = tokio::sync::mpsc::unbounded_channel();
@@ -126,10 +121,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let desk = tokio::spawn(app.clone().keep_desk());
     let job_desk = tokio::spawn(app.clone().keep_jobs());
     let looking = looks.start().await;
-    let now = engine.now();
-    let mut at_tools = tokio::spawn(async move { Box::pin(shelf.look(now)).await });
-    // Who comes at once should find them; a server that takes longer is no reason not to start.
-    let _ = tokio::time::timeout(TOOLS_WAIT, &mut at_tools).await;
+    let at_tools = look_at_tools(shelf, engine.now()).await;
     let router = tutti_server::router(app, options.clone());
     let stop_serving = options.stop.clone();
     let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
@@ -306,6 +298,27 @@ fn tools(settings: &Settings, book: &AgentBook) -> anyhow::Result<BTreeMap<Strin
         }
     }
     if wrong.is_empty() { Ok(tools) } else { Err(anyhow::anyhow!(wrong.join("\n"))) }
+}
+
+/// Where this process finds tools.
+fn shelf(
+    settings: &Settings,
+    tools: BTreeMap<String, Definition>,
+    records: Arc<dyn Records>,
+    outbound: Arc<dyn Outbound>,
+) -> Shelf {
+    let (keys, file_keys) = (settings.declared.keys.clone(), settings.declared.file_keys.clone());
+    let shelf = Shelf { records, file: Arc::new(tools), keys, file_keys, outbound };
+    shelf::install(shelf.clone());
+    shelf
+}
+
+/// Looks at the servers of the operator's file. Who comes at once should find their tools; a server that takes longer is no
+/// reason not to start.
+async fn look_at_tools(shelf: Shelf, now: Time) -> JoinHandle<()> {
+    let mut looking = tokio::spawn(async move { Box::pin(shelf.look(now)).await });
+    let _ = tokio::time::timeout(TOOLS_WAIT, &mut looking).await;
+    looking
 }
 
 /// Where research finds, buys and pays.

@@ -1,24 +1,25 @@
 //! A tool as data: what was registered, or stands in the operator's file.
 
+mod read;
+
+pub use read::{Draft, Reading};
+
+use super::Pin;
 use super::http::{Http, origin};
 use super::mcp::Mcp;
-use super::openapi::{self, OpenApi};
-use super::secret::{Keys, Reader, Text};
+use super::openapi::OpenApi;
+use super::secret::{Keys, Text};
 use super::web_search::WebSearch;
-use super::{Pin, find as built_in};
-use crate::agent::{NAME_CHARS_MAX, Nested};
+use crate::agent::Nested;
 use crate::egress::EgressPolicy;
-use crate::form::{Field, FieldError, Form, Loc, nearest};
+use crate::form::nearest;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tutti_engine::activity::Effect;
 use tutti_engine::ports::outbound::Outbound;
 use tutti_engine::run::Time;
 
-const DESCRIPTION_CHARS_MAX: usize = 4_000;
-const ALLOW_MAX: usize = 256;
 /// The longest that one call may take, in seconds.
 pub const TIMEOUT_SECONDS_MAX: u32 = 3_600;
 /// Between a set's name and that of one of its tools.
@@ -117,57 +118,45 @@ pub(super) enum How {
     },
 }
 
+/// A kind without its config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Http,
+    Mcp,
+    Openapi,
+    WebSearch,
+    Workflow,
+}
+
 /// The words for kinds; each has a file here.
-pub const KINDS: [&str; 5] = ["http", "mcp", "openapi", "web_search", "workflow"];
+const KINDS: [(&str, Kind); 5] = [
+    ("http", Kind::Http),
+    ("mcp", Kind::Mcp),
+    ("openapi", Kind::Openapi),
+    ("web_search", Kind::WebSearch),
+    ("workflow", Kind::Workflow),
+];
 
-/// Kinds that stand for several tools.
-const SETS: [&str; 2] = ["mcp", "openapi"];
+impl Kind {
+    fn as_str(self) -> &'static str {
+        KINDS.iter().find(|(_, kind)| *kind == self).map_or("http", |(word, _)| word)
+    }
 
-/// What a definition is read against.
-pub struct Reading<'r> {
-    /// Which addresses it may have; none means any: the operator's own.
-    pub policy: Option<&'r EgressPolicy>,
-    /// Secrets that it may name.
-    pub keys: &'r Keys,
-    /// How the handles of secrets begin that stand in it; none where they may stay: in the operator's own file.
-    pub handle: Option<String>,
-    /// Reads what a `workflow` tool runs: its form is the config.
-    pub workflow: &'r dyn Fn(&Form<'_>) -> Option<Nested>,
+    /// Whether a definition stands for several tools.
+    fn is_set(self) -> bool {
+        matches!(self, Self::Mcp | Self::Openapi)
+    }
 }
 
-/// A definition that was read and found sound, with the secrets to keep for it, by handle.
-#[derive(Debug)]
-pub struct Draft {
-    /// It.
-    pub definition: Definition,
-    /// Handles and secrets.
-    pub secrets: BTreeMap<String, String>,
-    /// Where what is wrong with its source belongs.
-    loc: Vec<Loc>,
-}
-
-impl Draft {
-    /// Fetches what a set stands for, where that does not stand in its definition.
-    ///
-    /// # Errors
-    /// What is wrong with it, at its place.
-    pub async fn complete(
-        &mut self,
-        outbound: &Arc<dyn Outbound>,
-        policy: Option<&EgressPolicy>,
-        keys: &Keys,
-    ) -> Result<(), Vec<FieldError>> {
-        if !self.definition.is_set() || !self.definition.parts.is_empty() {
-            return Ok(());
+impl What {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Http(_) => Kind::Http,
+            Self::Openapi(_) => Kind::Openapi,
+            Self::WebSearch(_) => Kind::WebSearch,
+            Self::Mcp(_) => Kind::Mcp,
+            Self::Workflow(_) => Kind::Workflow,
         }
-        let done = Box::pin(self.definition.fetch(outbound, policy, keys)).await;
-        let at = |why: String| {
-            let field = if self.definition.kind() == "openapi" { "document" } else { "url" };
-            FieldError::value(self.loc.iter().cloned().chain([field.into()]).collect(), why)
-        };
-        let (parts, note) = done.map_err(|wrong| wrong.into_iter().map(at).collect::<Vec<_>>())?;
-        (self.definition.parts, self.definition.note) = (parts, note);
-        Ok(())
     }
 }
 
@@ -193,84 +182,6 @@ impl Definition {
         }
     }
 
-    /// Reads `{name, kind, description, parameters, config, effect?, timeout_seconds?, allow?}`.
-    #[must_use]
-    pub fn read(form: &Form<'_>, reading: Reading<'_>) -> Option<Draft> {
-        let name = read_name(&form.field("name").required());
-        let kind = form.field("kind").required();
-        let words = KINDS.map(|word| (word, word));
-        let kind = kind.choice(&words);
-        let is_set = kind.is_some_and(|kind| SETS.contains(&kind));
-        let description = form.field("description");
-        if kind.is_some() && !is_set {
-            description.require();
-        }
-        let description = if description.is_present() {
-            description.text(DESCRIPTION_CHARS_MAX)
-        } else {
-            Some("").filter(|_| is_set)
-        };
-        let parameters = form.field("parameters");
-        let parameters = match kind {
-            Some(kind) if is_set && parameters.is_present() => {
-                parameters.fail(format!("the tools of {kind:?} bring their own; leave parameters out"));
-                None
-            }
-            _ if is_set => Some(Value::Null),
-            Some("web_search") if parameters.is_present() => {
-                parameters.fail("web_search brings its own; leave parameters out");
-                None
-            }
-            Some("web_search") => Some(WebSearch::parameters()),
-            _ => read_parameters(&parameters.required()),
-        };
-        let effects =
-            [("pure", Effect::Pure), ("idempotent", Effect::Idempotent), ("at_most_once", Effect::AtMostOnce)];
-        let effect = form.field("effect").choice(&effects);
-        let timeout_ms = form.field("timeout_seconds").seconds(TIMEOUT_SECONDS_MAX);
-        let allow = read_allow(&form.field("allow"));
-        let config = form.field("config").required();
-        form.no_others();
-        let properties = parameters.as_ref().and_then(|schema| schema["properties"].as_object());
-        let arguments: BTreeSet<String> = properties.into_iter().flat_map(Map::keys).cloned().collect();
-        let mut reader = Reader { keys: reading.keys, handle: reading.handle, kept: BTreeMap::new() };
-        let loc = config.loc();
-        let config = kind.and_then(|kind| config.form().map(|form| (kind, form)));
-        let (mut parts, mut note) = (Vec::new(), None);
-        let what = config.and_then(|(kind, form)| match kind {
-            "workflow" => (reading.workflow)(&form).map(|nested| What::Workflow(Box::new(nested))),
-            "openapi" => {
-                let (api, inline) = OpenApi::read(&form, reading.policy, &mut reader)?;
-                match inline.map(|document| api.parts(name.as_deref().unwrap_or("set"), document, reading.policy)) {
-                    Some(Ok(made)) => (parts, note) = made,
-                    Some(Err(wrong)) => openapi::tell(&form.field("document"), wrong),
-                    None => {}
-                }
-                Some(What::Openapi(Box::new(api)))
-            }
-            "web_search" => {
-                WebSearch::read(&form, reading.policy, &mut reader).map(|search| What::WebSearch(Box::new(search)))
-            }
-            "mcp" => Mcp::read(&form, reading.policy, &mut reader).map(|mcp| What::Mcp(Box::new(mcp))),
-            _ => Http::read(&form, &arguments, reading.policy, &mut reader).map(|http| What::Http(Box::new(http))),
-        });
-        let definition = Self {
-            name: name?,
-            description: description?.into(),
-            parameters: parameters?,
-            what: what?,
-            effect,
-            timeout_ms,
-            allow,
-            parts,
-            note,
-            registered_by: String::new(),
-            registered_at: never(),
-            updated_at: never(),
-        };
-        Some(Draft { definition, secrets: reader.kept, loc })
-    }
-
     /// The same tool as somebody registers it now, first or again.
     #[must_use]
     pub fn registered(&self, by: &str, first: Option<Time>, now: Time) -> Self {
@@ -289,35 +200,10 @@ impl Definition {
         }
     }
 
-    /// The shape of what [`read`](Self::read) reads as a JSON Schema.
-    #[must_use]
-    pub fn schema() -> Value {
-        json!({
-            "type": "object", "required": ["name", "kind", "config"], "additionalProperties": false,
-            "properties": {
-                "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "What models call it."},
-                "kind": {"type": "string", "enum": KINDS},
-                "description": {"type": "string", "description": "What it does and when to use it; a set's tools have their own."},
-                "parameters": {"type": "object", "description": "JSON Schema of its arguments; not for sets."},
-                "config": {"type": "object", "description": "How a call is made; see docs/tools.md for each kind."},
-                "effect": {"type": "string", "enum": ["pure", "idempotent", "at_most_once"],
-                    "description": "What a repeat may do."},
-                "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": TIMEOUT_SECONDS_MAX},
-                "allow": {"type": "array", "items": {"type": "string"}, "description": "Agents that may call it."}
-            }
-        })
-    }
-
     /// The word for its kind.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match &self.what {
-            What::Http(_) => "http",
-            What::Openapi(_) => "openapi",
-            What::Mcp(_) => "mcp",
-            What::WebSearch(_) => "web_search",
-            What::Workflow(_) => "workflow",
-        }
+        self.what.kind().as_str()
     }
 
     /// Its config as it is shown: without secrets.
@@ -355,7 +241,7 @@ impl Definition {
     /// Whether it stands for several tools.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        SETS.contains(&self.kind())
+        self.what.kind().is_set()
     }
 
     /// Its tools as runs hold them.
@@ -383,49 +269,6 @@ impl Definition {
     pub fn allows(&self, agent: &str) -> bool {
         self.allow.is_empty() || self.allow.iter().any(|name| name == agent)
     }
-}
-
-/// A name that models take for a tool: letters, digits, `_` and `-`, at most 64; `__` stands only between a set and its part.
-fn read_name(field: &Field<'_, '_>) -> Option<String> {
-    let name = field.string()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !(1..=64).contains(&name.len()) || !name.bytes().all(plain) || name.contains(SEPARATOR) {
-        field.fail("a tool's name has 1 to 64 characters of A-Z, a-z, 0-9, _ and -, and no two _ in a row");
-        return None;
-    }
-    if built_in(name).is_some() || RESERVED.iter().any(|word| name == *word || name.starts_with("handoff_to_")) {
-        field.fail(format!("{name:?} is built in; choose another name"));
-        return None;
-    }
-    Some(name.to_owned())
-}
-
-/// Names that mean something already.
-const RESERVED: [&str; 1] = [crate::ask::NAME];
-
-fn read_parameters(field: &Field<'_, '_>) -> Option<Value> {
-    let schema = field.value()?;
-    field.form()?;
-    if schema["type"].as_str().is_some_and(|kind| kind != "object") {
-        field.fail("arguments are an object: parameters must be a schema of type \"object\"");
-        return None;
-    }
-    match jsonschema::validator_for(schema) {
-        Ok(_) => Some(schema.clone()),
-        Err(e) => {
-            field
-                .fail(format!("parameters is not a JSON Schema that can be used (a $ref may only point into it): {e}"));
-            None
-        }
-    }
-}
-
-fn read_allow(field: &Field<'_, '_>) -> Vec<String> {
-    let Some(list) = field.list(ALLOW_MAX) else { return Vec::new() };
-    if list.is_empty() {
-        field.fail("allow names the agents that may call the tool; leave it out for all");
-    }
-    list.items().filter_map(|item| item.text(NAME_CHARS_MAX).map(String::from)).collect()
 }
 
 /// The name of the record that holds a tool: its own, or its set's.

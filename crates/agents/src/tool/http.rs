@@ -3,7 +3,7 @@
 //!
 //! Arguments never choose who is called: scheme, host and port stand in the definition, and a filled path may not climb.
 
-use super::secret::{Keys, Reader, Text, is_secret_header};
+use super::secret::{Hush, Keys, Reader, Text, is_secret_header};
 use super::template::{self, Shape, as_text};
 use super::{CLASS, Called, answer};
 use crate::egress::{EgressPolicy, shown};
@@ -199,20 +199,20 @@ impl Http {
     pub async fn fetch(&self, called: &Called<'_>) -> Result<Value, ActivityError> {
         let secrets = self.secrets().await.map_err(|why| called.failed(&why))?;
         let ask = self.ask(called, &secrets).map_err(|why| called.failed(&why))?;
-        let takes_html =
-            ask.headers.get(header::ACCEPT).is_some_and(|value| value.as_bytes().windows(4).any(|w| w == b"html"));
+        let shown = ask.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown.and_then(|value| value.split(' ').next_back()).map(String::from);
+        let hush = Hush::new(called.keys, secrets.into_iter().chain(shown));
+        let accepts = ask.headers.get(header::ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
+        let takes_html = accepts.windows(4).any(|word| word == b"html");
         let reply = ask.send(called.cx).await.map_err(|e| called.named(e))?;
         let result = if (200..300).contains(&reply.status) {
-            answer::parse(&reply, takes_html)
+            answer::parse(&reply, takes_html).map(|value| hush.value(value))
         } else {
             // It may have done it all the same; only a 429 says that it did not.
             let error = ask.status(&Self::unpacked(&reply));
             Err(if reply.status == 429 { error } else { error.sent() })
         };
-        // What a service repeats of its credentials is no business of a model.
-        let kept: Vec<String> = secrets.into_iter().collect();
-        let hide = |e: ActivityError| ActivityError { message: called.keys.hide(e.message, &kept), ..e };
-        result.map_err(|e| hide(called.named(e)))
+        result.map_err(|e| called.named(ActivityError { message: hush.text(&e.message), ..e }))
     }
 
     /// An error's body can be read only unpacked; what cannot be is left out.

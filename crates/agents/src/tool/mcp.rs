@@ -10,7 +10,7 @@ mod session;
 
 use super::definition::{How, Part};
 use super::http::{check_origin, read_headers};
-use super::secret::{Keys, Reader, Text};
+use super::secret::{Hush, Keys, Reader, Text};
 use super::template;
 use super::{CLASS, Called, RESULT_BYTES_MAX, answer, part_name};
 use crate::egress::EgressPolicy;
@@ -168,8 +168,8 @@ impl Mcp {
     async fn open(&self, outbound: &Arc<dyn Outbound>, keys: &Keys) -> Result<Arc<Open>, String> {
         let filled = self.filled(keys).await?;
         let opened = Box::pin(open(self, &filled, outbound)).await;
-        let secrets: Vec<String> = filled.into_iter().map(|(_, text)| text).collect();
-        opened.map_err(|why| format!("the server cannot be reached: {}", keys.hide(why, &secrets)))
+        let hush = Hush::new(keys, filled.into_iter().map(|(_, text)| text));
+        opened.map_err(|why| format!("the server cannot be reached: {}", hush.text(&why)))
     }
 
     /// Calls one of its tools, whose definition had this hash when somebody looked at it.
@@ -189,10 +189,12 @@ impl Mcp {
         }
         let arguments = called.arguments.as_object().cloned().unwrap_or_default();
         let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let filled = self.filled(called.keys).await.map_err(|why| Failed::Error(called.failed(&why)))?;
+        let hush = Hush::new(called.keys, filled.into_iter().map(|(_, text)| text));
         let result = Box::pin(open.call(request)).await;
-        let result = result
-            .map_err(|error| called.named(error))
-            .and_then(|result| read(result).map_err(|why| called.failed(&why)).map_err(ActivityError::sent));
+        let result = result.and_then(|result| read(result).map_err(|why| ActivityError::fatal(CLASS, why).sent()));
+        let hidden = |e: ActivityError| called.named(ActivityError { message: hush.text(&e.message), ..e });
+        let result = result.map(|value| hush.value(value)).map_err(hidden);
         result.map_err(Failed::Error)
     }
 }

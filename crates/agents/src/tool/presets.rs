@@ -39,85 +39,100 @@ pub fn search_agent() -> AgentDefinition {
 #[must_use]
 pub fn jira(base: &str) -> Vec<Value> {
     let api = format!("{}/rest/api/3", base.trim_end_matches('/'));
-    let key = json!({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*-[0-9]+$", "description": "The issue's key, like PAY-7."});
+    jira_reads(&api).into_iter().chain(jira_writes(&api)).collect()
+}
+
+/// What a tool of Jira takes: properties, and which of them are required.
+type Takes<'a> = (Value, &'a [&'a str]);
+
+fn jira_tool(
+    name: &str,
+    about: &str,
+    (properties, required): Takes<'_>,
+    method: &str,
+    url: String,
+    body: Option<Value>,
+) -> Value {
+    let mut config = json!({"method": method, "url": url, "auth": {"basic": {"secret": JIRA_LOGIN}}});
+    if let Some(body) = body {
+        config["body"] = body;
+    }
+    let effect = if method == "GET" { "pure" } else { "at_most_once" };
+    json!({"name": format!("jira_{name}"), "kind": "http", "description": about, "effect": effect, "config": config,
+        "parameters": {"type": "object", "properties": properties, "required": required, "additionalProperties": false}})
+}
+
+fn words(about: &str) -> Value {
+    json!({"type": "string", "minLength": 1, "description": about})
+}
+
+fn key() -> Value {
+    json!({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*-[0-9]+$", "description": "The issue's key, like PAY-7."})
+}
+
+fn jira_reads(api: &str) -> Vec<Value> {
+    let read = |name: &str, about: &str, takes: Takes<'_>, path: &str| {
+        jira_tool(name, about, takes, "GET", format!("{api}{path}"), None)
+    };
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": 50});
+    vec![
+        read(
+            "search",
+            "Finds issues with a JQL query, e.g. project = PAY AND status = Open ORDER BY created DESC.",
+            (json!({"jql": words("The query."), "limit": limit}), &["jql"]),
+            "/search/jql?jql={{jql}}&maxResults={{limit}}&fields=summary,status,assignee,priority,updated",
+        ),
+        read(
+            "get",
+            "Reads an issue with its description and comments.",
+            (json!({ "key": key() }), &["key"]),
+            "/issue/{{key}}?fields=summary,status,assignee,reporter,priority,description,comment,created,updated",
+        ),
+        read(
+            "transitions",
+            "Lists the states that an issue can be moved to, each with the id that jira_transition takes.",
+            (json!({ "key": key() }), &["key"]),
+            "/issue/{{key}}/transitions",
+        ),
+    ]
+}
+
+fn jira_writes(api: &str) -> Vec<Value> {
+    let write = |name: &str, about: &str, takes: Takes<'_>, path: &str, body: Value| {
+        jira_tool(name, about, takes, "POST", format!("{api}{path}"), Some(body))
+    };
     // What Jira calls the Atlassian document format.
     let text = |argument: &str| {
         json!({"type": "doc", "version": 1, "content": [
             {"type": "paragraph", "content": [{"type": "text", "text": format!("{{{{{argument}}}}}")}]}]})
     };
-    let tool = |name: &str,
-                about: &str,
-                properties: Value,
-                required: &[&str],
-                method: &str,
-                path: &str,
-                body: Option<Value>| {
-        let mut config =
-            json!({"method": method, "url": format!("{api}{path}"), "auth": {"basic": {"secret": JIRA_LOGIN}}});
-        if let Some(body) = body {
-            config["body"] = body;
-        }
-        let effect = if method == "GET" { "pure" } else { "at_most_once" };
-        json!({"name": format!("jira_{name}"), "kind": "http", "description": about, "effect": effect, "config": config,
-            "parameters": {"type": "object", "properties": properties, "required": required, "additionalProperties": false}})
-    };
-    let words = |about: &str| json!({"type": "string", "minLength": 1, "description": about});
+    let issue = json!({"project": words("The project's key, like PAY."), "type": words("E.g. Task, Bug or Story."),
+        "summary": words("One line."), "description": words("What it is about, in plain text.")});
     vec![
-        tool(
-            "search",
-            "Finds issues with a JQL query, e.g. project = PAY AND status = Open ORDER BY created DESC.",
-            json!({"jql": words("The query."), "limit": {"type": "integer", "minimum": 1, "maximum": 50}}),
-            &["jql"],
-            "GET",
-            "/search/jql?jql={{jql}}&maxResults={{limit}}&fields=summary,status,assignee,priority,updated",
-            None,
-        ),
-        tool(
-            "get",
-            "Reads an issue with its description and comments.",
-            json!({ "key": key }),
-            &["key"],
-            "GET",
-            "/issue/{{key}}?fields=summary,status,assignee,reporter,priority,description,comment,created,updated",
-            None,
-        ),
-        tool(
+        write(
             "create",
             "Creates an issue.",
-            json!({"project": words("The project's key, like PAY."), "type": words("E.g. Task, Bug or Story."),
-                "summary": words("One line."), "description": words("What it is about, in plain text.")}),
-            &["project", "type", "summary", "description"],
-            "POST",
+            (issue, &["project", "type", "summary", "description"]),
             "/issue",
-            Some(json!({"fields": {"project": {"key": "{{project}}"}, "issuetype": {"name": "{{type}}"},
-                "summary": "{{summary}}", "description": text("description")}})),
+            json!({"fields": {"project": {"key": "{{project}}"}, "issuetype": {"name": "{{type}}"},
+                "summary": "{{summary}}", "description": text("description")}}),
         ),
-        tool(
+        write(
             "comment",
             "Comments on an issue.",
-            json!({"key": key, "text": words("The comment, in plain text.")}),
-            &["key", "text"],
-            "POST",
+            (json!({"key": key(), "text": words("The comment, in plain text.")}), &["key", "text"]),
             "/issue/{{key}}/comment",
-            Some(json!({ "body": text("text") })),
+            json!({ "body": text("text") }),
         ),
-        tool(
-            "transitions",
-            "Lists the states that an issue can be moved to, each with the id that jira_transition takes.",
-            json!({ "key": key }),
-            &["key"],
-            "GET",
-            "/issue/{{key}}/transitions",
-            None,
-        ),
-        tool(
+        write(
             "transition",
             "Moves an issue to another state.",
-            json!({"key": key, "transition_id": words("An id that jira_transitions gave.")}),
-            &["key", "transition_id"],
-            "POST",
+            (
+                json!({"key": key(), "transition_id": words("An id that jira_transitions gave.")}),
+                &["key", "transition_id"],
+            ),
             "/issue/{{key}}/transitions",
-            Some(json!({"transition": {"id": "{{transition_id}}"}})),
+            json!({"transition": {"id": "{{transition_id}}"}}),
         ),
     ]
 }

@@ -6,11 +6,13 @@ use crate::form::{Field, nearest};
 use crate::vault;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tutti_engine::ports::vault::KEPT;
 
 const TEXT_CHARS_MAX: usize = 10_000;
+/// Secrets that are shorter are not looked for in what others say.
+const SECRET_BYTES_MIN: usize = 6;
 /// Shown in the place of a secret.
 pub const HIDDEN: &str = "***";
 
@@ -39,18 +41,40 @@ impl Keys {
         let found = self.0.get(name).map(ExposeSecret::expose_secret);
         found.ok_or_else(|| format!("the secret {name} is not set here; the operator lists it in TOOL_SECRETS"))
     }
+}
+
+/// What must not be repeated: the operator's secrets, and those that a call opened.
+pub(super) struct Hush<'k> {
+    keys: &'k Keys,
+    opened: Vec<String>,
+}
+
+impl<'k> Hush<'k> {
+    /// Besides `keys`, these.
+    pub fn new(keys: &'k Keys, opened: impl IntoIterator<Item = String>) -> Self {
+        Self { keys, opened: opened.into_iter().collect() }
+    }
 
     /// A text in which nothing secret is left.
-    #[must_use]
-    pub(super) fn hide(&self, mut text: String, more: &[String]) -> String {
-        let known = self.0.values().map(ExposeSecret::expose_secret).chain(more.iter().map(String::as_str));
+    pub fn text(&self, text: &str) -> String {
+        let known = self.keys.0.values().map(ExposeSecret::expose_secret).chain(self.opened.iter().map(String::as_str));
         // A secret of a few characters would tear holes into every text.
-        for secret in known.filter(|secret| secret.len() >= 6) {
-            if text.contains(secret) {
-                text = text.replace(secret, HIDDEN);
-            }
+        let told = known.filter(|secret| secret.len() >= SECRET_BYTES_MIN && text.contains(secret));
+        told.fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+    }
+
+    /// The same for every text of a value: what a service repeats of its credentials is no business of a model or a journal.
+    pub fn value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => self.text(&text).into(),
+            Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
+            Value::Object(fields) => fields
+                .into_iter()
+                .map(|(name, field)| (self.text(&name), self.value(field)))
+                .collect::<Map<_, _>>()
+                .into(),
+            other => other,
         }
-        text
     }
 }
 
@@ -174,4 +198,23 @@ pub fn named(value: &Value) -> BTreeSet<String> {
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden_wherever_somebody_repeats_them() {
+        let keys = Keys::of([("A", "alpha-secret"), ("B", "b")]);
+        let hush = Hush::new(&keys, ["opened-secret".to_owned()]);
+        let said = json!({"echo": ["Bearer alpha-secret", 1, {"opened-secret": "b"}]});
+        assert_eq!(hush.value(said), json!({"echo": ["Bearer ***", 1, {"***": "b"}]}));
+    }
+
+    #[test]
+    fn what_a_definition_names_is_found() {
+        let value = json!({"a": "x ${ONE} {{arg}}", "b": [{"secret": "TWO"}], "c": {"secret": "no", "more": 1}});
+        assert_eq!(named(&value), BTreeSet::from(["ONE".to_owned(), "TWO".to_owned()]));
+    }
 }

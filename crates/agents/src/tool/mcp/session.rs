@@ -42,8 +42,10 @@ pub(super) struct Open {
 
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Open>>>>;
 
-/// By what they were opened with, when they were used last.
-static SESSIONS: LazyLock<Mutex<BTreeMap<[u8; 32], (Slot, Instant)>>> = LazyLock::new(Mutex::default);
+/// Sessions and when they were used last, by what they were opened with.
+type Sessions = BTreeMap<[u8; 32], (Slot, Instant)>;
+
+static SESSIONS: LazyLock<Mutex<Sessions>> = LazyLock::new(Mutex::default);
 
 /// The session with a server, open, its list of tools no older than a minute.
 pub(super) async fn open(
