@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use tutti_tests::client::Client;
+use tutti_tests::client::{Answer, Client};
 use tutti_tests::server::{Server, Start};
 
 /// A request that a stub got.
@@ -68,6 +68,11 @@ fn how() -> Start {
     Start::new().env("EGRESS_ALLOW", "127.0.0.1").env("MAX_RETRIES", "0")
 }
 
+/// What is wrong with a request, in words.
+fn wrongs(answer: &Answer) -> Vec<String> {
+    answer.details().into_iter().map(|(_, why)| why).collect()
+}
+
 async fn register(client: &Client, tool: &Value) -> Value {
     client.post("/v1/tools/register", tool).await.expect(201).json()
 }
@@ -113,6 +118,7 @@ async fn a_tool_is_registered_called_kept_and_taken_out() {
         (&seen[0].headers["authorization"], &seen[0].headers["x-trace"]),
         (&"Bearer s3cret-token".parse().unwrap(), &"yes".parse().unwrap())
     );
+    server.terminate().await;
     server.restart().await;
     let called = call(&client, "weather_now", &json!({"city": "Rome"})).await;
     assert_eq!(called["status"], "ok", "{called}");
@@ -154,7 +160,9 @@ async fn everything_wrong_with_a_tool_is_said_at_once() {
     let tool = json!({"name": "a__b", "kind": "http", "parameters": {"type": "object", "properties": {"city": {"$ref": "https://e.example/s"}}},
         "config": {"method": "GET", "url": "http://127.0.0.1/{{citty}}?k=${KEY}", "headers": {"Host": "x"}, "bdy": 1}, "effct": "pure"});
     let wrong = client.post("/v1/tools/register", &tool).await.expect(422).details();
-    let said = |path: &str, part: &str| wrong.iter().any(|(at, why)| at == path && why.contains(part));
+    let said = |path: &str, part: &str| {
+        wrong.iter().any(|(at, why)| at.strip_prefix("body.") == Some(path) && why.contains(part))
+    };
     for (path, part) in [
         ("name", "no two _ in a row"),
         ("description", "field required"),
@@ -193,10 +201,10 @@ async fn agents_use_tools_and_only_those_that_they_may() {
     assert_eq!(stub.seen().len(), 1, "{result}");
     let run = client.run(text(&result["run_id"])).await;
     assert_eq!((run.of_kind("tool.called").count(), run.of_kind("tool.returned").count()), (1, 1), "{}", run.whole);
-    let wrong = client.post("/orchestrate", &team("other", &["weather_now"])).await.expect(422).wrong();
+    let wrong = wrongs(&client.post("/orchestrate", &team("other", &["weather_now"])).await.expect(422));
     assert!(wrong[0].contains("may be called by guide only"), "{wrong:?}");
-    let wrong = client.post("/orchestrate", &team("guide", &["weather_then"])).await.expect(422).wrong();
-    assert!(wrong[0].contains("agents[0].tools[0]") || wrong[0].contains("no tool named"), "{wrong:?}");
+    let wrong = wrongs(&client.post("/orchestrate", &team("guide", &["weather_then"])).await.expect(422));
+    assert!(wrong[0].contains("no tool named \"weather_then\""), "{wrong:?}");
     let agent = json!({"agent_id": "guide", "agent_name": "Guide", "domain": "travel",
         "brain_config": {"components": [{"id": "weather_now", "type": "tool"}]}});
     client.post("/orchestrator/register", &agent).await.expect(201);
