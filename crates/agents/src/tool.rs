@@ -23,6 +23,7 @@ pub use book::{Shelved, ToolBook, named_tools};
 pub use definition::{
     Definition, Draft, Part, Reading, SEPARATOR, TIMEOUT_SECONDS_MAX, addresses, record_name, unknown,
 };
+pub use mcp::close;
 pub use secret::{HIDDEN, Keys, named as named_secrets};
 pub use sets::trouble;
 

@@ -136,6 +136,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             if let Ok(Err(error)) = served {
                 tracing::error!("the server ended badly: {error}");
             }
+            tool::close();
             backends.close().await;
         })
     });

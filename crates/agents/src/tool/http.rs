@@ -349,11 +349,13 @@ fn encode(text: &str) -> String {
 fn split(text: &str) -> Result<(String, Vec<Pair>), String> {
     let text = text.split('#').next().unwrap_or_default();
     let (front, query) = text.split_once('?').unwrap_or((text, ""));
+    // What is written percent-encoded is encoded again when it is sent, so it is kept as what it means.
     let decode = |text: &str| {
-        url::form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name.into_owned()).next().unwrap_or_default()
+        let whole = format!("={text}");
+        url::form_urlencoded::parse(whole.as_bytes()).next().map(|(_, text)| text.into_owned()).unwrap_or_default()
     };
     let pair = |part: &str| match part.split_once('=') {
-        Some((name, value)) => Pair { name: decode(name), value: Some(value.into()), explode: false },
+        Some((name, value)) => Pair { name: decode(name), value: Some(decode(value)), explode: false },
         None => Pair { name: decode(part), value: None, explode: false },
     };
     let pairs: Vec<Pair> = query.split('&').filter(|part| !part.is_empty()).map(pair).collect();
@@ -424,4 +426,68 @@ pub(super) fn read_headers(
         }
     }
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::form::Errors;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn http(config: &Value) -> Result<Http, Vec<String>> {
+        let errors = Errors::default();
+        let keys = Keys::of([("KEY", "s3cret")]);
+        let mut reader = Reader { keys: &keys, handle: Some("tool/t".into()), kept: BTreeMap::new() };
+        let arguments = ["a", "b", "list"].map(String::from).into();
+        let read = Form::body(config, &errors).and_then(|form| Http::read(&form, &arguments, None, &mut reader));
+        errors.or(read).map_err(|wrong| wrong.into_iter().map(|error| error.msg).collect())
+    }
+
+    fn url(http: &Http, arguments: &Value) -> Result<String, String> {
+        let keys = Keys::of([("KEY", "s3cret")]);
+        let query = http.query(arguments, &keys)?;
+        let query: Vec<_> = query.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        Ok(format!("{}?{}", http.path(arguments, &keys)?, query.join("&")))
+    }
+
+    #[test]
+    fn a_query_leaves_out_what_is_absent_and_keeps_what_stands_there() {
+        let config = json!({"method": "GET", "url": "https://h.example/x/{{a}}.json?q={{b}}&fixed=a%20b&k=${KEY}&list={{list}}&flag#top"});
+        let http = http(&config).unwrap();
+        let full = url(&http, &json!({"a": "ü/", "b": 7, "list": ["x", "y"]})).unwrap();
+        assert_eq!(full, "https://h.example/x/%C3%BC%2F.json?q=7&fixed=a%20b&k=s3cret&list=x%2Cy&flag=");
+        assert_eq!(url(&http, &json!({"a": 1})).unwrap(), "https://h.example/x/1.json?fixed=a%20b&k=s3cret&flag=");
+        assert!(url(&http, &json!({})).unwrap_err().contains("must not be empty"));
+    }
+
+    #[test]
+    fn secrets_go_into_the_vault_and_are_not_shown() {
+        let config = json!({"method": "POST", "url": "https://h.example/", "auth": {"basic": "user:hidden-password"},
+            "headers": {"X-Api-Key": "hidden-key", "accept": "text/plain", "authorization": "Bearer ${KEY}"}});
+        let http = http(&config).unwrap();
+        let shown = http.view().to_string();
+        assert!(
+            !shown.contains("hidden") && shown.contains("text/plain") && shown.contains("Bearer ${KEY}"),
+            "{shown}"
+        );
+        assert!(!serde_json::to_string(&http).unwrap().contains("hidden"));
+        assert_eq!(http.handles().count(), 2);
+        assert_eq!(serde_json::from_value::<Http>(json!(http)).unwrap(), http, "records read back");
+    }
+
+    proptest! {
+        #[test]
+        fn no_argument_leads_anywhere_else(a in ".{0,12}|[./%2eE\\\\@:?#]{0,8}", b in ".{0,12}") {
+            let config = json!({"method": "GET", "url": "https://h.example/one/{{a}}/three?q={{b}}"});
+            if let Ok(url) = url(&http(&config).unwrap(), &json!({"a": a, "b": b})) {
+                let url = url::Url::parse(&url).unwrap();
+                prop_assert_eq!(url.origin().ascii_serialization(), "https://h.example");
+                let segments: Vec<_> = url.path_segments().unwrap().collect();
+                prop_assert_eq!((segments.len(), segments[0], segments[2]), (3, "one", "three"));
+                prop_assert!(url.fragment().is_none());
+                prop_assert_eq!(url.query_pairs().count(), 1);
+            }
+        }
+    }
 }

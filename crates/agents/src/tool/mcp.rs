@@ -199,6 +199,11 @@ impl Mcp {
     }
 }
 
+/// Ends every session with a server of this process, and the programs that it started.
+pub fn close() {
+    session::close_all();
+}
+
 /// Why a call came to nothing.
 pub(super) enum Failed {
     /// The tool is not the one that somebody looked at.

@@ -33,8 +33,7 @@ pub struct Reading<'r> {
     pub workflow: &'r dyn Fn(&Form<'_>) -> Option<Nested>,
 }
 
-/// A definition that was read and found sound, with the secrets to keep for it, by handle.
-#[derive(Debug)]
+/// A definition that was read and found sound, with the secrets to keep for it, by handle. Cannot be printed.
 pub struct Draft {
     /// It.
     pub definition: Definition,

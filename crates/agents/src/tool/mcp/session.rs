@@ -92,6 +92,11 @@ fn key(mcp: &Mcp, filled: &[(String, String)]) -> [u8; 32] {
     Sha256::digest(how).into()
 }
 
+/// Closes every session, and with it its program.
+pub(super) fn close_all() {
+    SESSIONS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
 async fn begin(mcp: &Mcp, filled: &[(String, String)], outbound: &Arc<dyn Outbound>) -> Result<Open, String> {
     let us = ClientConfig::new(ClientCapabilities::default(), Implementation::new("tutti", env!("CARGO_PKG_VERSION")));
     let both =
