@@ -169,6 +169,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use tempfile::TempDir;
+    use tutti_engine::ports::vault::KEPT;
 
     #[test]
     fn secrets_are_kept_encrypted_until_they_are_removed() {
@@ -188,6 +189,19 @@ mod tests {
         }
         vault.remove("a").unwrap();
         assert_eq!(vault.get("a").unwrap(), None);
+    }
+
+    #[test]
+    fn secrets_of_runs_age_and_others_do_not() {
+        let dir = TempDir::new().unwrap();
+        let vault = SqliteVault::open(dir.path()).unwrap();
+        let kept = format!("{KEPT}tool/a");
+        vault.put("run", "s").unwrap();
+        vault.put(&kept, "s").unwrap();
+        vault.db().execute("UPDATE secrets SET born = born - ?1", [AGE_MAX + 10]).unwrap();
+        drop(vault);
+        let vault = SqliteVault::open(dir.path()).unwrap();
+        assert_eq!((vault.get("run").unwrap(), vault.get(&kept).unwrap().as_deref()), (None, Some("s")));
     }
 
     #[test]
