@@ -190,6 +190,13 @@ impl App {
         if let Some(pin) = pins.iter().find(|pin| pin.name == name) {
             return Ok(Some(pin.clone()));
         }
+        let barred =
+            found.definition.parts.iter().find(|part| part.name == name).and_then(|part| part.disabled.as_ref());
+        if let Some(why) = barred {
+            let set = &found.definition.name;
+            let how = format!("POST /v1/tools/{set}/approve takes it as it is now");
+            return Err(Failure::conflict(format!("tool {name:?} cannot be called: {why}; {how}")));
+        }
         if found.definition.name != name {
             return Err(unknown(name));
         }

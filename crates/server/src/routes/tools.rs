@@ -75,7 +75,7 @@ pub const CALL: Doc = Doc::new("tools", "Call a tool; the body is its arguments"
     .takes("Object")
     .answers(200, "Ended in time, whatever its status", "ToolCalled")
     .answers(202, "Not ended yet: the run, to be found under Location", "Run")
-    .answers(404, "There is no such tool", "Error");
+    .answers(409, "Its definition has changed since somebody approved it", "Error");
 
 /// `POST /v1/tools/{name}/call`
 pub async fn call(State(shared): State<Shared>, Id(name): Id, request: Request) -> Answer {

@@ -69,12 +69,12 @@ pub struct One {
 #[derive(Debug, clap::Args)]
 pub struct Register {
     /// File with the registration; - reads standard input
-    file: String,
+    pub(super) file: String,
     #[command(flatten)]
-    server: Server,
+    pub(super) server: Server,
     /// JSON for programs
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Whom to start or stop.

@@ -14,25 +14,13 @@ pub enum Tools {
     /// List every tool that agents may use
     List(Page),
     /// Register a tool from a JSON or YAML file, or replace it
-    Register(Register),
+    Register(agents::Register),
     /// Call a tool and print what it gives back
     Call(Call),
     /// Take what a set of tools stands for now as approved
     Approve(Delete),
     /// Take a registered tool out
     Delete(Delete),
-}
-
-/// What to register.
-#[derive(Debug, clap::Args)]
-pub struct Register {
-    /// File with the tool; - reads standard input
-    file: String,
-    #[command(flatten)]
-    server: Server,
-    /// JSON for programs
-    #[arg(long)]
-    json: bool,
 }
 
 /// What to call, and with what.
@@ -72,7 +60,7 @@ pub async fn run(what: &Tools, loaded: &Loaded) -> anyhow::Result<()> {
             ];
             page.show(loaded, "/v1/tools/list", "tools", &columns).await
         }
-        Tools::Register(Register { file, server, json }) => {
+        Tools::Register(agents::Register { file, server, json }) => {
             let body = agents::read(file)?;
             let tool = server.client(loaded)?.post("/v1/tools/register", &body).await?;
             if *json {

@@ -162,6 +162,7 @@ async fn both_generations_are_spoken_and_a_changed_definition_waits_for_somebody
         server.restart().await;
         let why = failure(&client, "bank__pay", &json!({"to": "x"})).await;
         assert!(why.contains("has changed its definition") && why.contains("/approve"), "{why}");
+        client.post("/v1/tools/bank__pay/call", &json!({"to": "x"})).await.expect(409);
         let list = client.get("/v1/tools/list").await.expect(200).text();
         assert!(list.contains("version 1") && list.contains("disabled") && !list.contains("k3y-of-bank"), "{list}");
         let approved = client.post("/v1/tools/bank/approve", &json!({})).await.expect(200).text();
