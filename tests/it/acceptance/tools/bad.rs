@@ -30,11 +30,10 @@ fn memory(pid: i32) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-#[tokio::test]
-async fn whatever_a_service_does_the_call_ends_and_says_why() {
-    let sent = Arc::new(AtomicUsize::new(0));
-    let (count, bomb) = (sent.clone(), bomb());
-    let stub = Stub::start(move |seen| {
+/// A service with a fault under each path; counts what it has sent of its endless answer, in pieces of 64 KiB.
+async fn misbehaving(sent: Arc<AtomicUsize>) -> Stub {
+    let (count, bomb) = (sent, bomb());
+    Stub::start(move |seen| {
         let count = count.clone();
         match seen.uri.path() {
             "/endless" => {
@@ -65,7 +64,13 @@ async fn whatever_a_service_does_the_call_ends_and_says_why() {
             _ => data(&json!(null)),
         }
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn whatever_a_service_does_the_call_ends_and_says_why() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let stub = misbehaving(sent.clone()).await;
     let server = start().await;
     let client = server.client();
     let mut silent = tool("silent", &stub.url);
