@@ -21,6 +21,7 @@ mod sessions;
 mod stream;
 mod tasks;
 mod tickets;
+mod tools;
 mod transfer;
 mod wrong_input;
 

@@ -6,6 +6,7 @@ pub use crate::book::{AgentBook, Listed, Unconfigured};
 pub(crate) use read::{REASONING, name_error};
 
 use crate::brain::Brain;
+use crate::tool::Pin;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -153,6 +154,9 @@ pub struct AgentDefinition {
     /// The tenant that registered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// Its tools that are not built in, as they were when the run began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Pin>,
 }
 
 impl AgentDefinition {
@@ -177,6 +181,7 @@ impl AgentDefinition {
             brain: None,
             asks: Vec::new(),
             tenant: None,
+            pins: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::agent::{AgentDefinition, NAME_CHARS_MAX};
 use crate::brain::{Brain, Model, Part, What};
 use crate::egress::EgressPolicy;
 use crate::form::{Errors, FieldError, Form, Loc, nearest};
+use crate::tool::ToolBook;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -32,7 +33,7 @@ impl Unconfigured {
     #[must_use]
     pub fn sentence(&self) -> String {
         let Self { name, variables, .. } = self;
-        format!("agent {name:?} is unconfigured: it needs {variables}, which this version cannot use yet")
+        format!("agent {name:?} is unconfigured: it needs {variables}")
     }
 }
 
@@ -73,6 +74,8 @@ pub struct AgentBook {
     refused: BTreeMap<String, String>,
     /// Which endpoints agents of a request may have.
     policy: EgressPolicy,
+    /// Tools that agents may list.
+    tools: ToolBook,
 }
 
 impl Default for AgentBook {
@@ -83,18 +86,18 @@ impl Default for AgentBook {
         );
         llm.description = Some("A plain assistant on the default model.".into());
         let ready = [llm, rag()].into_iter().map(|agent| (agent.name.clone(), agent)).collect();
-        Self { ready, refused: BTreeMap::new(), policy: EgressPolicy::default() }
+        Self { ready, refused: BTreeMap::new(), policy: EgressPolicy::default(), tools: ToolBook::default() }
     }
 }
 
 impl AgentBook {
-    /// The built-in agents and those of the configuration file's `agents` table (`{NAME: {…}}`).
+    /// The built-in agents and those of the configuration file's `agents` table (`{NAME: {…}}`), which may list these tools.
     ///
     /// # Errors
     /// Everything that is wrong in the table, with paths that begin at `agents`.
-    pub fn with_table(table: &Value) -> Result<Self, Vec<FieldError>> {
+    pub fn with_table(table: &Value, tools: &ToolBook) -> Result<Self, Vec<FieldError>> {
         let errors = Errors::default();
-        let mut book = Self::default();
+        let mut book = Self::default().with_tools(tools.clone());
         let Some(agents) = table.as_object() else {
             return Err(vec![FieldError::value(vec!["agents".into()], "agents must be a table of tables")]);
         };
@@ -107,7 +110,7 @@ impl AgentBook {
                 errors.push(FieldError::value(loc.clone(), wrong));
             }
             if let Some(agent) =
-                Form::new(value, loc, &errors).and_then(|form| AgentDefinition::read_unnamed(&form, None))
+                Form::new(value, loc, &errors).and_then(|form| AgentDefinition::read_unnamed(&form, None, tools))
             {
                 book.ready.insert(name.clone(), AgentDefinition { name: name.clone(), ..agent });
             }
@@ -115,10 +118,31 @@ impl AgentBook {
         errors.or(Some(book))
     }
 
+    /// The same book with built-in agents that settings made ready; those of the configuration go before them.
+    #[must_use]
+    pub fn with_built_in(mut self, agents: impl IntoIterator<Item = AgentDefinition>) -> Self {
+        for agent in agents {
+            self.ready.entry(agent.name.clone()).or_insert(agent);
+        }
+        self
+    }
+
     /// The same book with the policy that endpoints in requests are held against.
     #[must_use]
     pub fn with_policy(self, policy: EgressPolicy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// The same book with tools that agents may list.
+    #[must_use]
+    pub fn with_tools(self, tools: ToolBook) -> Self {
+        Self { tools, ..self }
+    }
+
+    /// Tools that agents may list.
+    #[must_use]
+    pub fn tools(&self) -> &ToolBook {
+        &self.tools
     }
 
     /// Whether an agent of a request may have this address.
@@ -156,10 +180,16 @@ impl AgentBook {
         self
     }
 
+    /// The policy that endpoints in requests are held against.
+    #[must_use]
+    pub fn policy(&self) -> &EgressPolicy {
+        &self.policy
+    }
+
     /// Reads an agent that a request defines.
     #[must_use]
     pub fn read(&self, form: &Form<'_>) -> Option<AgentDefinition> {
-        AgentDefinition::read(form, Some(&self.policy))
+        AgentDefinition::read(form, Some(&self.policy), &self.tools)
     }
 
     /// The agent of that name; `None` when there is none.
@@ -211,7 +241,8 @@ mod tests {
 
     #[test]
     fn the_book_holds_built_in_and_configured_agents() {
-        let book = AgentBook::with_table(&json!({"billing": {"instructions": "You know card payments."}})).unwrap();
+        let with_table = |table: &Value| AgentBook::with_table(table, &ToolBook::default());
+        let book = with_table(&json!({"billing": {"instructions": "You know card payments."}})).unwrap();
         assert_eq!(
             book.list().iter().map(Listed::name).collect::<Vec<_>>(),
             ["billing", "jira", "llm", "rag", "search"]
@@ -223,7 +254,7 @@ mod tests {
         assert!(matches!(book.get("rag"), Some(Listed::Ready(a)) if a.brain.is_some()));
         assert_eq!(book.get("biling"), None);
         assert_eq!(book.unknown("biling"), "there is no agent named \"biling\"; did you mean \"billing\"?");
-        let wrong = AgentBook::with_table(&json!({"a": {"instrutions": "x"}})).unwrap_err();
+        let wrong = with_table(&json!({"a": {"instrutions": "x"}})).unwrap_err();
         assert_eq!(wrong[1].loc, ["agents".into(), "a".to_owned().into(), "instrutions".to_owned().into()]);
     }
 }

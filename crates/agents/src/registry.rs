@@ -10,6 +10,7 @@ pub use places::{Instance, Slot, Slots, instance_name};
 use crate::agent::AgentDefinition;
 use crate::book::Listed;
 use crate::discovery::Books;
+use crate::tool::shelf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
@@ -203,9 +204,18 @@ pub async fn change_instance(
 pub(crate) async fn find(tenant: &str, name: &str) -> Result<Option<AgentDefinition>, StoreError> {
     let Some(Installed { records, books, .. }) = installed() else { return Ok(None) };
     match get::<Agent>(records.as_ref(), AGENT, tenant, name).await? {
-        Some(found) => Ok(found.value.state.takes_work().then(|| found.value.definition(tenant, None))),
+        Some(found) if found.value.state.takes_work() => {
+            let mut agent = found.value.definition(tenant, None);
+            shelf::pin(tenant, &mut agent).await?;
+            Ok(Some(agent))
+        }
+        Some(_) => Ok(None),
         None => Ok(match books.now().get(name) {
-            Some(Listed::Ready(agent)) => Some(agent.clone()),
+            Some(Listed::Ready(agent)) => {
+                let mut agent = agent.clone();
+                shelf::pin(tenant, &mut agent).await?;
+                Some(agent)
+            }
             _ => None,
         }),
     }

@@ -7,10 +7,10 @@ use crate::brain;
 use crate::http_agent::{AskHttp, HandTo, Line, Reply};
 use crate::job::{self, Job};
 use crate::model::{Chat, ChatMessage, ChatReply, ChatRequest, Role, ToolCall, ToolSpec, bound, price};
-use crate::person::{agree, decide};
+use crate::person::{Approve, agree, decide};
 use crate::reasoning;
 use crate::team::{Member, Message, Source, text_of};
-use crate::tool::{self, CallTool};
+use crate::tool::{self, By};
 use serde_json::{Value, json};
 use tutti_engine::journal::body::Verdict;
 use tutti_engine::{Amounts, Ctx, Error, Grant, Need, Result, Share, Traces};
@@ -217,20 +217,25 @@ impl Member {
         if call.name == ask::NAME && !self.agent.asks.is_empty() {
             return Box::pin(ask::ask(self, ctx, call)).await;
         }
-        if !self.agent.tools.contains(&call.name) {
-            return Ok(format!("There is no tool named {:?}. There are: {}.", call.name, self.agent.tools.join(", ")));
+        let pin = self.agent.pins.iter().find(|pin| pin.name == call.name);
+        let listed = &self.agent.tools;
+        let is_built_in = || tool::find(&call.name).is_some() && listed.iter().any(|name| name == tool::ALL);
+        if !is_built_in() && !listed.iter().any(|name| *name == call.name || pin.is_some_and(|pin| pin.is_of(name))) {
+            return Ok(format!("There is no tool named {:?}. There are: {}.", call.name, listed.join(", ")));
         }
-        if let Some(approve) = self.rules.approve.as_ref().filter(|a| a.names(&call.name)) {
+        let set = pin.and_then(|pin| pin.set.as_deref());
+        let waits = |approve: &&Approve| approve.names(&call.name) || set.is_some_and(|set| approve.names(set));
+        if let Some(approve) = self.rules.approve.as_ref().filter(waits) {
             let act = format!("the call of tool {:?}", call.name);
             let request = json!({"act": act, "agent": self.name(), "tool": call.name, "arguments": call.arguments});
             if let Err(refused) = agree(ctx, "approve", request, &approve.patience).await {
                 return Ok(refused.to_string());
             }
         }
-        let activity = CallTool { tool: call.name.clone(), arguments: call.arguments.clone() };
-        let about = json!({"tool": call.name, "arguments": call.arguments});
-        let work = ctx.call("call", activity).retry(self.rules.asking.retry).traces(Traces::Tool).agent(self.name());
-        match work.about(&about).await {
+        let by = By { agent: Some(self.name()), asking: &self.rules.asking, siblings: 1 };
+        match Box::pin(tool::call(ctx, &call.name, pin, &call.arguments, by)).await {
+            // A text is read as it is; data as JSON.
+            Ok(Value::String(text)) if pin.is_some() => Ok(text),
             Ok(result) => Ok(result.to_string()),
             Err(e) => Ok(e.to_string()),
         }
@@ -329,7 +334,7 @@ impl<'t> Talk<'t> {
         let handoffs: Vec<_> =
             turn.handoffs.iter().enumerate().map(|(i, route)| (tool_name(i, &route.to), route.to.clone())).collect();
         if !turn.is_closing && turn.schema.is_none() {
-            request.tools = tool::specs(&member.agent.tools);
+            request.tools = tool::specs(&member.agent);
             request.tools.extend(ask::spec(&member.agent));
         }
         request.tools.extend(turn.handoffs.iter().zip(&handoffs).map(|(route, (name, _))| handoff_tool(name, route)));

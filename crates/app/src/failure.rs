@@ -26,6 +26,7 @@ pub enum Class {
     LlmError,
     AgentError,
     DataError,
+    ToolError,
     Unavailable,
     Timeout,
     InternalError,
@@ -50,6 +51,7 @@ impl Class {
         Self::LlmError,
         Self::AgentError,
         Self::DataError,
+        Self::ToolError,
         Self::Unavailable,
         Self::Timeout,
         Self::InternalError,
@@ -75,6 +77,7 @@ impl Class {
             Self::LlmError => "LlmError",
             Self::AgentError => "AgentError",
             Self::DataError => "DataError",
+            Self::ToolError => "ToolError",
             Self::Unavailable => "Unavailable",
             Self::Timeout => "Timeout",
             Self::InternalError => "InternalError",
@@ -170,9 +173,15 @@ impl Failure {
     pub fn remedy(&self) -> Remedy {
         match (self.class, self.retry_after) {
             (_, Some(after)) => Remedy::Retry { after },
-            (Class::Unavailable | Class::Timeout | Class::LlmError | Class::AgentError | Class::DataError, None) => {
-                Remedy::Retry { after: Duration::from_secs(1) }
-            }
+            (
+                Class::Unavailable
+                | Class::Timeout
+                | Class::LlmError
+                | Class::AgentError
+                | Class::DataError
+                | Class::ToolError,
+                None,
+            ) => Remedy::Retry { after: Duration::from_secs(1) },
             (Class::AuthenticationError | Class::PermissionDenied | Class::BudgetExceeded, None) => Remedy::Person,
             (Class::InternalError, None) => Remedy::Never,
             _ => Remedy::Fix,

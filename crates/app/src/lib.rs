@@ -34,6 +34,7 @@ mod stamp;
 mod start;
 pub mod tasks;
 pub mod tickets;
+pub mod tools;
 pub mod transfer;
 
 pub use caller::{Caller, Role, Roles};
@@ -190,6 +191,6 @@ impl App {
     }
 
     fn setting<'b>(&self, agents: &'b AgentBook) -> Setting<'b> {
-        Setting { agents, iterations_max: self.inner.options.iterations_max, depth: 0, named: None }
+        Setting { agents, iterations_max: self.inner.options.iterations_max, depth: 0, named: None, tools: None }
     }
 }

@@ -69,6 +69,12 @@ impl App {
         tutti_agents::brain::Brain::schema()
     }
 
+    /// The JSON Schema of a tool.
+    #[must_use]
+    pub fn tool_schema() -> Value {
+        tutti_agents::tool::Definition::schema()
+    }
+
     /// The JSON Schema of `on_busy`.
     #[must_use]
     pub fn on_busy_schema() -> Value {

@@ -29,6 +29,7 @@ use std::time::Duration;
 use tutti_agents::factory::Hooks;
 use tutti_agents::form::{Errors, Field, Form};
 use tutti_agents::registry::{self, AGENT, Agent, INSTANCE, Kept, State, TENANT};
+use tutti_agents::tool::named_tools;
 use tutti_engine::driver::Message;
 use tutti_engine::journal::body::CancelRequested;
 use tutti_engine::memory::records::MemoryRecords;
@@ -117,10 +118,13 @@ impl App {
     ) -> Result<Agent, Failure> {
         let mut known = self.known_agents(caller, &read::named(body)).await?;
         known.extend(more.into_iter().cloned());
+        let tools = named_tools(&body["brain_config"]).into_iter().collect();
+        let tools = self.tool_book(caller, &tools).await?;
         let errors = Errors::default();
         let has_hooks = !self.orchestrator().hooks.is_empty();
         let book = self.book();
-        let draft = Form::body(body, &errors).and_then(|form| read::registration(&form, &book, &known, has_hooks));
+        let draft =
+            Form::body(body, &errors).and_then(|form| read::registration(&form, &book, (&known, &tools), has_hooks));
         errors.or(draft).map_err(Failure::invalid)
     }
 

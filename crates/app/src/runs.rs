@@ -22,13 +22,13 @@ use tutti_agents::{ask, job};
 use tutti_engine::ports::store::RunRow;
 use tutti_engine::run::RunId;
 use tutti_workflows::patterns::{Setting, TIMEOUT_SECONDS_MAX, find, read_limits};
-use tutti_workflows::{agents, graph, research, task, tickets};
+use tutti_workflows::{agents, graph, research, task, tickets, tool_call};
 
 /// Most characters of an id that are repeated back to whoever sent it.
 const ID_SHOWN_MAX: usize = 64;
 
 /// Workflows that only their own surface starts: it checks what they are given, and who may spend.
-pub(crate) const OWN_SURFACE: [(&str, &str); 7] = [
+pub(crate) const OWN_SURFACE: [(&str, &str); 8] = [
     (tickets::NAME, "POST /api/tickets"),
     (research::NAME, "POST /tasks"),
     (research::SETTLEMENT, "POST /tasks/{id}/payments/{source}"),
@@ -36,6 +36,7 @@ pub(crate) const OWN_SURFACE: [(&str, &str); 7] = [
     (job::WORKFLOW, "POST /orchestrator/execute-task"),
     (ask::WORKFLOW, "POST /orchestrator/execute-task"),
     (agents::START, "POST /orchestrator/start"),
+    (tool_call::NAME, "POST /v1/tools/{name}/call"),
 ];
 
 impl App {

@@ -65,7 +65,7 @@ pub fn status(class: Class) -> StatusCode {
         Class::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Class::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Class::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Class::LlmError | Class::AgentError | Class::DataError => StatusCode::BAD_GATEWAY,
+        Class::LlmError | Class::AgentError | Class::DataError | Class::ToolError => StatusCode::BAD_GATEWAY,
         Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Class::InternalError => StatusCode::INTERNAL_SERVER_ERROR,

@@ -119,6 +119,7 @@ impl Param {
     pub const DATA_SOURCE: Self =
         Self::new("path", "id", "The data source's name.", || json!({"type": "string", "maxLength": 64}));
     pub const ARTICLE: Self = Self::new("path", "id", "The article's id.", || json!({"type": "string"}));
+    pub const TOOL: Self = Self::new("path", "name", "The tool's name.", || json!({"type": "string", "maxLength": 64}));
     pub const QUERY: Self = Self::new("query", "query", "A question in anybody's words.", || json!({"type": "string"}));
     pub const TICKET: Self =
         Self::new("path", "id", "The ticket's id.", || json!({"type": "string", "format": "uuid"}));

@@ -5,7 +5,7 @@ use crate::layers::guard;
 use crate::openapi::{self, Doc};
 use crate::routes::{
     about, approvals, articles, budgets, chat, data_sources, db, documents, graphs, health, memory, models,
-    orchestrate, orchestrator, runs, sessions, tasks, tickets, transfer,
+    orchestrate, orchestrator, runs, sessions, tasks, tickets, tools, transfer,
 };
 use crate::{Inner, ServerOptions, Shared};
 use axum::Router;
@@ -80,6 +80,7 @@ pub fn routes() -> Vec<Route> {
         route!(GET  "/v1/llm/models"           Viewer   models::LIST             => models::list),
         route!(GET  "/v1/memory/stats"         Viewer   memory::STATS            => memory::stats),
         route!(GET  "/v1/memory/facts"         Viewer   memory::FACTS            => memory::facts),
+        route!(GET  "/v1/tools/list"           Viewer   tools::LIST              => tools::list),
         route!(GET  "/v1/workflows"            Viewer   runs::WORKFLOWS          => runs::workflows),
         route!(GET  "/v1/runs"                 Viewer   runs::LIST               => runs::list),
         route!(GET  "/v1/runs/{id}"            Viewer   runs::GET                => runs::get),
@@ -104,6 +105,7 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/v1/chat"                 Operator chat::CHAT               => chat::chat),
         route!(POST "/v1/graphs/draw"          Operator graphs::DRAW             => graphs::draw),
         route!(PUT  "/v1/graphs/{id}"          Operator graphs::PUT              => graphs::put),
+        route!(POST "/v1/tools/{name}/call"    Operator tools::CALL              => tools::call),
         route!(POST "/v1/runs"                 Operator runs::START              => runs::start),
         route!(POST "/v1/runs/{id}/cancel"     Operator runs::CANCEL             => runs::cancel),
         route!(POST "/v1/runs/{id}/signal"     Operator runs::SIGNAL             => runs::signal),
@@ -129,6 +131,9 @@ pub fn routes() -> Vec<Route> {
         route!(POST "/v1/data-sources"         Admin    data_sources::CREATE     => data_sources::create),
         route!(PUT  "/v1/data-sources/{id}"    Admin    data_sources::PUT        => data_sources::put),
         route!(DELETE "/v1/data-sources/{id}"  Admin    data_sources::DELETE     => data_sources::delete),
+        route!(POST "/v1/tools/register"       Admin    tools::REGISTER          => tools::register),
+        route!(POST "/v1/tools/{name}/approve" Admin    tools::APPROVE           => tools::approve),
+        route!(DELETE "/v1/tools/{name}"       Admin    tools::DELETE            => tools::delete),
         route!(PUT  "/api/articles"            Admin    articles::PUT            => articles::put),
         route!(DELETE "/v1/graphs/{id}"        Admin    graphs::DELETE           => graphs::delete),
         route!(DELETE "/api/articles/{id}"     Admin    articles::DELETE         => articles::delete),

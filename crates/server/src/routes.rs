@@ -19,6 +19,7 @@ pub mod runs;
 pub mod sessions;
 pub mod tasks;
 pub mod tickets;
+pub mod tools;
 pub mod transfer;
 
 use crate::failure::Answer;

@@ -16,7 +16,7 @@ use tutti_engine::ports::vault::Vault;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
-/// Secrets that are older belong to no run any more, in seconds.
+/// Secrets that are older belong to no run any more, in seconds; those under `kept/` belong to none to begin with.
 pub(crate) const AGE_MAX: i64 = 7 * 24 * 3600;
 
 /// What makes secrets unreadable for whoever has no key.
@@ -98,7 +98,8 @@ impl SqliteVault {
         let schema = "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
             CREATE TABLE IF NOT EXISTS secrets(handle TEXT PRIMARY KEY, body BLOB NOT NULL, born INTEGER NOT NULL) WITHOUT ROWID;";
         db.execute_batch(schema).map_err(|e| said("vault.db", &e))?;
-        db.execute("DELETE FROM secrets WHERE born < ?1", [now() - AGE_MAX]).map_err(|e| said("vault.db", &e))?;
+        db.execute("DELETE FROM secrets WHERE born < ?1 AND handle NOT LIKE 'kept/%'", [now() - AGE_MAX])
+            .map_err(|e| said("vault.db", &e))?;
         Ok(Self { db: Mutex::new(db), seal })
     }
 
@@ -168,6 +169,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use tempfile::TempDir;
+    use tutti_engine::ports::vault::KEPT;
 
     #[test]
     fn secrets_are_kept_encrypted_until_they_are_removed() {
@@ -187,6 +189,19 @@ mod tests {
         }
         vault.remove("a").unwrap();
         assert_eq!(vault.get("a").unwrap(), None);
+    }
+
+    #[test]
+    fn secrets_of_runs_age_and_others_do_not() {
+        let dir = TempDir::new().unwrap();
+        let vault = SqliteVault::open(dir.path()).unwrap();
+        let kept = format!("{KEPT}tool/a");
+        vault.put("run", "s").unwrap();
+        vault.put(&kept, "s").unwrap();
+        vault.db().execute("UPDATE secrets SET born = born - ?1", [AGE_MAX + 10]).unwrap();
+        drop(vault);
+        let vault = SqliteVault::open(dir.path()).unwrap();
+        assert_eq!((vault.get("run").unwrap(), vault.get(&kept).unwrap().as_deref()), (None, Some("s")));
     }
 
     #[test]

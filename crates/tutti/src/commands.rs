@@ -27,6 +27,7 @@ pub mod sessions;
 pub mod simulate;
 pub mod tasks;
 pub mod tickets;
+pub mod tools;
 
 use crate::client::Client;
 use crate::config::log::Log;
@@ -99,6 +100,9 @@ pub enum Command {
     /// Look at what is remembered of users and conversations, forget it
     #[command(subcommand)]
     Memory(memory::Memory),
+    /// Look at tools, register them, call one
+    #[command(subcommand)]
+    Tools(tools::Tools),
     /// Show what your accounts may spend, and what is left
     Budgets(page::Page),
     /// List the workflows

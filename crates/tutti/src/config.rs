@@ -29,6 +29,7 @@ pub mod sessions;
 pub mod setting;
 pub mod sources;
 pub mod tickets;
+pub mod tools;
 pub mod values;
 
 use self::setting::{Concern, Setting, Use};
@@ -54,6 +55,7 @@ pub fn concerns() -> Vec<Concern> {
         research::Research::CONCERN,
         external::External::CONCERN,
         orchestrator::Orchestrator::CONCERN,
+        tools::Tools::CONCERN,
         discovery::Discovery::CONCERN,
         limits::Limits::CONCERN,
         log::Log::CONCERN,
@@ -97,6 +99,10 @@ pub struct Settings {
     pub external: external::External,
     /// Registered agents.
     pub orchestrator: orchestrator::Orchestrator,
+    /// Tools.
+    pub tools: tools::Tools,
+    /// The operator's own tools, as they were at the start, and the secrets that tools may use.
+    pub declared: tools::Declared,
     /// Where agents are looked for.
     pub discovery: discovery::Discovery,
     /// Agents from `[discovery]` of `tutti.toml`, as they were at the start.
@@ -142,6 +148,7 @@ pub struct Loaded {
     values: Values,
     agents: agents::Agents,
     listed: agents::Agents,
+    declared: tools::Declared,
     providers: providers::Tables,
     assets: payments::Assets,
     budgets: tutti_app::budgets::Budgets,
@@ -175,6 +182,9 @@ pub fn read(sources: &Sources) -> Loaded {
     {
         problems.append(&mut agents::read_folder(folder, &mut agents));
     }
+    let (declared, mut found) =
+        tools::Tools::read(&values).map(|tools| tools::read(&tools, |name| sources.variable(name))).unwrap_or_default();
+    problems.append(&mut found);
     let (providers, mut found) = providers::read(&sources.file, &sources.file_name, |name| sources.variable(name));
     problems.append(&mut found);
     let (assets, mut found) =
@@ -190,6 +200,7 @@ pub fn read(sources: &Sources) -> Loaded {
         values,
         agents,
         listed,
+        declared,
         providers,
         assets,
         budgets,
@@ -225,6 +236,8 @@ impl Loaded {
                 research: research::Research::read(v)?,
                 external: external::External::read(v)?,
                 orchestrator: orchestrator::Orchestrator::read(v)?,
+                tools: tools::Tools::read(v)?,
+                declared: self.declared.clone(),
                 discovery: discovery::Discovery::read(v)?,
                 listed: self.listed.clone(),
                 file: self.file_name.clone().into(),

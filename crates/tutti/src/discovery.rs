@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tutti_agents::agent::{AgentBook, AgentDefinition, Listed};
 use tutti_agents::card;
 use tutti_agents::discovery::{Books, Found, Places};
+use tutti_agents::tool::ToolBook;
 use tutti_engine::ports::outbound::Outbound;
 
 /// How long the start waits for the first look.
@@ -44,7 +45,7 @@ impl Discovery {
         outbound: Arc<dyn Outbound>,
     ) -> anyhow::Result<Self> {
         for (name, agent) in settings.listed.iter().filter(|(_, agent)| !agent.contains_key(CARD)) {
-            read(name, agent.clone()).map_err(anyhow::Error::msg)?;
+            read(name, agent.clone(), base.tools()).map_err(anyhow::Error::msg)?;
         }
         Ok(Self {
             places: settings.discovery.places(),
@@ -110,13 +111,13 @@ impl Discovery {
     async fn listed(&self, name: &str, agent: &Map<String, Value>) -> Result<AgentDefinition, String> {
         let agent = with_card(agent, self.outbound.as_ref(), self.idle).await;
         let agent = agent.map_err(|why| format!("discovery.agents.{name}: {why}"))?;
-        read(name, agent)
+        read(name, agent, self.base.tools())
     }
 }
 
-fn read(name: &str, agent: Map<String, Value>) -> Result<AgentDefinition, String> {
+fn read(name: &str, agent: Map<String, Value>, tools: &ToolBook) -> Result<AgentDefinition, String> {
     let table = Value::Object(Map::from_iter([(name.to_owned(), Value::Object(agent))]));
-    let book = AgentBook::with_table(&table).map_err(|wrong| {
+    let book = AgentBook::with_table(&table, tools).map_err(|wrong| {
         let lines: Vec<_> = wrong.iter().map(|e| format!("discovery.agents.{}: {}", e.path(), e.msg)).collect();
         lines.join("\n")
     })?;

@@ -60,6 +60,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Search(args) => commands::search::run(&args, &loaded).await,
             Command::Models(what) => commands::models::run(&what, &loaded).await,
             Command::Memory(what) => commands::memory::run(&what, &loaded).await,
+            Command::Tools(what) => commands::tools::run(&what, &loaded).await,
             Command::Budgets(page) => commands::catalog::budgets(&page, &loaded).await,
             Command::Workflows(page) => commands::catalog::workflows(&page, &loaded).await,
             Command::Export(args) => commands::export::run(&args, &loaded).await,

@@ -21,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinHandle;
 use tutti_agents::agent::AgentBook;
 use tutti_agents::discovery::Books;
 use tutti_agents::egress::{Egress, EgressPolicy};
@@ -29,17 +30,20 @@ use tutti_agents::model::{self, Provider, ProviderRef, Providers, RateLimits};
 use tutti_agents::payment::{self, TestSigner, Wallet};
 use tutti_agents::team::Asking;
 use tutti_agents::ticket_agents::Stage;
-use tutti_agents::tool::code;
+use tutti_agents::tool::shelf::{self, Shelf};
+use tutti_agents::tool::{self, Definition, ToolBook, code};
 use tutti_agents::{cache, external, knowledge, memory, registry, sources, srv, vault};
 use tutti_app::tasks::Research;
+use tutti_app::tools::file_tool;
 use tutti_app::{App, Parts, Render, metrics};
 use tutti_engine::Registry;
 use tutti_engine::activity::Retry;
 use tutti_engine::driver::{Engine, Observer, Options, Ports, Recall, Retention, SystemClock};
 use tutti_engine::ports::jobs::JobBroker;
 use tutti_engine::ports::knowledge::KnowledgeBase;
+use tutti_engine::ports::outbound::Outbound;
 use tutti_engine::ports::records::Records;
-use tutti_engine::run::RunNo;
+use tutti_engine::run::{RunNo, Time};
 use tutti_engine::session::Window;
 use tutti_engine::shard::wire::End;
 use tutti_server::ServerOptions;
@@ -47,10 +51,13 @@ use tutti_stores::knowledge::SqliteKnowledge;
 use tutti_stores::queries::Queries;
 use tutti_workflows::{
     agents as agent_workflows, graph, memory as memory_workflows, noop, patterns, recall, research, task, tickets,
+    tool_call,
 };
 
 /// How long live runs may go on once the server is asked to stop; after it they are given back to the store.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long the start waits for the tools of servers in the operator's file.
+const TOOLS_WAIT: Duration = Duration::from_secs(3);
 /// The longest wait between two attempts.
 const RETRY_CAP_MS: u64 = 30_000;
 
@@ -77,6 +84,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let policy = egress(settings, &research)?;
     let outbound = Arc::new(Egress::new(policy.clone()));
     let book = agents(settings, outbound.as_ref()).await?;
+    let tools = tools(settings, &book)?;
     let listener = listen(settings).await?;
     let backends = Backends::open(settings).await?;
     let is_open = !listener.local_addr()?.ip().to_canonical().is_loopback();
@@ -99,8 +107,9 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     code::install(settings.code.runner().map_err(anyhow::Error::msg)?);
     ground(settings, &backends, &outbound);
     let books = Books::from(book.clone().with_policy(policy.clone()));
-    let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound)?;
+    let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound.clone())?;
     let records = Arc::clone(&backends.records);
+    let shelf = shelf(settings, tools, Arc::clone(&records), outbound);
     let silence = settings.orchestrator.silence;
     registry::install(registry::Installed { records: Arc::clone(&records), books: books.clone(), silence });
     let (ended, over) = tokio::sync::mpsc::unbounded_channel();
@@ -122,6 +131,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let desk = tokio::spawn(app.clone().keep_desk());
     let job_desk = tokio::spawn(app.clone().keep_jobs());
     let looking = looks.start().await;
+    let at_tools = look_at_tools(shelf, engine.now()).await;
     let router = tutti_server::router(app, options.clone());
     let stop_serving = options.stop.clone();
     let serving = tokio::spawn(async move { tutti_server::serve(listener, router, &options).await });
@@ -131,10 +141,12 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             desk.abort();
             job_desk.abort();
             looking.abort();
+            at_tools.abort();
             let ((), served) = tokio::join!(engine.shutdown(DRAIN), serving);
             if let Ok(Err(error)) = served {
                 tracing::error!("the server ended badly: {error}");
             }
+            tool::close();
             backends.close().await;
         })
     });
@@ -186,6 +198,7 @@ fn egress(settings: &Settings, research: &Research) -> anyhow::Result<EgressPoli
     configured.extend(settings.grounding.addresses());
     let services: Vec<String> = settings.tickets.services().into_values().collect();
     configured.extend(services.iter().map(String::as_str));
+    configured.extend(settings.declared.tools.iter().flat_map(tool::addresses));
     let hooks = settings.orchestrator.hooks();
     configured.extend([&hooks.brain_factory, &hooks.pipeline].into_iter().filter_map(|url| url.as_deref()));
     let Research { marketplace, payments, verify, .. } = research;
@@ -239,6 +252,7 @@ fn workflows(settings: &Settings) -> Registry {
     let registry = graph::register(registry, &asking);
     let registry = memory_workflows::register(registry, &asking);
     let registry = research::register(tickets::register(registry, &asking), &asking);
+    let registry = tool_call::register(registry, &asking);
     agent_workflows::register(task::register(registry, &asking), &asking, settings.orchestrator.silence)
 }
 
@@ -272,12 +286,60 @@ async fn agents(settings: &Settings, outbound: &Egress) -> anyhow::Result<AgentB
         let agent = agent.map_err(|why| anyhow::anyhow!("agents.{name}: {why}"))?;
         table.insert(name.clone(), serde_json::Value::Object(agent));
     }
-    let book = AgentBook::with_table(&serde_json::Value::Object(table)).map_err(|wrong| {
-        let lines: Vec<_> = wrong.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect();
-        anyhow::anyhow!(lines.join("\n"))
-    })?;
     let outside = settings.external.base_url.as_ref();
-    Ok(book.with_found(outside.map(|base| external::install(base.as_str(), settings.external.token.clone()))))
+    let outside = outside.map(|base| external::install(base.as_str(), settings.external.token.clone()));
+    let names = settings.declared.tools.iter().filter_map(|tool| Some(tool["name"].as_str()?.to_owned()));
+    AgentBook::with_table(&serde_json::Value::Object(table), &ToolBook::names(names))
+        .map(|book| book.with_built_in(settings.tools.agents()).with_found(outside))
+        .map_err(|wrong| {
+            let lines: Vec<_> = wrong.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect();
+            anyhow::anyhow!(lines.join("\n"))
+        })
+}
+
+/// The operator's own tools, by name.
+fn tools(settings: &Settings, book: &AgentBook) -> anyhow::Result<BTreeMap<String, Definition>> {
+    let setting = patterns::Setting {
+        agents: book,
+        iterations_max: settings.patterns.iterations_max,
+        depth: 0,
+        named: None,
+        tools: None,
+    };
+    let file = settings.tools.file.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    let (mut tools, mut wrong) = (BTreeMap::new(), Vec::new());
+    for (at, value) in settings.declared.tools.iter().enumerate() {
+        match file_tool(value, at, &setting, &settings.declared.file_keys) {
+            Ok(tool) => {
+                if let Some(other) = tools.insert(tool.name.clone(), tool) {
+                    wrong.push(format!("{file}: tools[{at}].name: there is another tool named {:?}", other.name));
+                }
+            }
+            Err(errors) => wrong.extend(errors.iter().map(|e| format!("{file}: {}: {}", e.path(), e.msg))),
+        }
+    }
+    if wrong.is_empty() { Ok(tools) } else { Err(anyhow::anyhow!(wrong.join("\n"))) }
+}
+
+/// Where this process finds tools.
+fn shelf(
+    settings: &Settings,
+    tools: BTreeMap<String, Definition>,
+    records: Arc<dyn Records>,
+    outbound: Arc<dyn Outbound>,
+) -> Shelf {
+    let (keys, file_keys) = (settings.declared.keys.clone(), settings.declared.file_keys.clone());
+    let shelf = Shelf { records, file: Arc::new(tools), keys, file_keys, outbound };
+    shelf::install(shelf.clone());
+    shelf
+}
+
+/// Looks at the servers of the operator's file. Who comes at once should find their tools; a server that takes longer is no
+/// reason not to start.
+async fn look_at_tools(shelf: Shelf, now: Time) -> JoinHandle<()> {
+    let mut looking = tokio::spawn(async move { Box::pin(shelf.look(now)).await });
+    let _ = tokio::time::timeout(TOOLS_WAIT, &mut looking).await;
+    looking
 }
 
 /// Where research finds, buys and pays.

@@ -13,3 +13,4 @@ pub mod recall;
 pub mod research;
 pub mod task;
 pub mod tickets;
+pub mod tool_call;

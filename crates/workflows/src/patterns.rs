@@ -79,6 +79,8 @@ pub struct Setting<'s> {
     pub depth: usize,
     /// Gathers the names of agents that the request uses.
     pub named: Option<&'s RefCell<BTreeSet<String>>>,
+    /// Gathers the names of tools that its agents list.
+    pub tools: Option<&'s RefCell<BTreeSet<String>>>,
 }
 
 /// Checks a request by itself, for callers that have no form open.

@@ -3,7 +3,7 @@
 use super::{AgentDefinition, INSTRUCTIONS_CHARS_MAX, Kind, NAME_CHARS_MAX, Persona, Reasoning};
 use crate::egress::EgressPolicy;
 use crate::form::{Form, List};
-use crate::tool;
+use crate::tool::ToolBook;
 use serde_json::{Value, json};
 
 const DESCRIPTION_CHARS_MAX: usize = 2_000;
@@ -13,21 +13,22 @@ const URL_CHARS_MAX: usize = 2_000;
 const CACHE_SECONDS_MAX: i64 = 31 * 24 * 3_600;
 
 impl AgentDefinition {
-    /// Reads one whose name stands in it; `policy` says which endpoints it may have, none means any: the operator's own.
+    /// Reads one whose name stands in it; `policy` says which endpoints it may have, none means any: the operator's own. `tools`
+    /// are those that it may list besides the built-in ones.
     #[must_use]
-    pub fn read(form: &Form<'_>, policy: Option<&EgressPolicy>) -> Option<Self> {
+    pub fn read(form: &Form<'_>, policy: Option<&EgressPolicy>, tools: &ToolBook) -> Option<Self> {
         let field = form.field("name").required();
         let name = field.text(NAME_CHARS_MAX);
         if let Some(wrong) = name.and_then(name_error) {
             field.fail(wrong);
         }
-        let rest = Self::read_unnamed(form, policy);
+        let rest = Self::read_unnamed(form, policy, tools);
         rest.zip(name).map(|(rest, name)| Self { name: name.into(), ..rest })
     }
 
     /// Reads one whose name is the key it stands under.
     #[must_use]
-    pub fn read_unnamed(form: &Form<'_>, policy: Option<&EgressPolicy>) -> Option<Self> {
+    pub fn read_unnamed(form: &Form<'_>, policy: Option<&EgressPolicy>, tools: &ToolBook) -> Option<Self> {
         let kind = read_kind(form);
         let persona = read_persona(form);
         let instructions = form.field("instructions");
@@ -38,7 +39,7 @@ impl AgentDefinition {
         let description = form.field("description").text(DESCRIPTION_CHARS_MAX).map(String::from);
         let model = form.field("model").text(200).map(String::from);
         let routes = form.field("routes").list(NAMES_MAX).map(|l| names(&l)).unwrap_or_default();
-        let tools = read_tools(form);
+        let tools = read_tools(form, tools);
         let output_schema = read_schema(form);
         let reasoning = form.field("reasoning").choice(&REASONING).unwrap_or_default();
         let max_tokens = form.field("max_tokens").integer(1, 1_000_000).and_then(|n| u32::try_from(n).ok());
@@ -135,16 +136,14 @@ fn names(list: &List<'_>) -> Vec<String> {
     list.items().filter_map(|item| item.text(NAME_CHARS_MAX).map(String::from)).collect()
 }
 
-fn read_tools(form: &Form<'_>) -> Vec<String> {
+fn read_tools(form: &Form<'_>, book: &ToolBook) -> Vec<String> {
     let mut tools = Vec::new();
     for item in form.field("tools").list(NAMES_MAX).iter().flat_map(List::items) {
         let Some(name) = item.text(NAME_CHARS_MAX) else { continue };
-        if tool::find(name).is_some() {
-            tools.push(name.to_owned());
-            continue;
+        match book.check(name) {
+            Ok(()) => tools.push(name.to_owned()),
+            Err(why) => item.fail(why),
         }
-        let known: Vec<_> = tool::BUILT_IN.iter().map(|tool| tool.name).collect();
-        item.fail(format!("there is no tool named {name:?}; there are: {}", known.join(", ")));
     }
     tools
 }

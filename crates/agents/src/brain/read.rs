@@ -4,7 +4,7 @@ use super::{ARTICLES, Brain, Link, Model, Part, What};
 use crate::agent::{INSTRUCTIONS_CHARS_MAX, NAME_CHARS_MAX, Persona, REASONING, Reasoning};
 use crate::condition::Condition;
 use crate::form::{Field, Form, nearest};
-use crate::tool;
+use crate::tool::ToolBook;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -63,14 +63,14 @@ struct Connection {
 }
 
 impl Config {
-    /// Reads one; `agents` are those that exist.
+    /// Reads one; `agents` and `tools` are those that exist.
     #[must_use]
-    pub fn read(form: &Form<'_>, agents: &BTreeSet<String>) -> Self {
+    pub fn read(form: &Form<'_>, agents: &BTreeSet<String>, tools: &ToolBook) -> Self {
         let persona = form.field("persona").form().map(|form| read_persona(&form));
         let instructions = form.field("instructions");
         let instructions = if instructions.is_present() { instructions.text(INSTRUCTIONS_CHARS_MAX) } else { None };
         let reasoning = form.field("reasoningPattern").choice(&REASONING).unwrap_or_default();
-        let components = read_components(&form.field("components"), agents);
+        let components = read_components(&form.field("components"), agents, tools);
         let connections = read_connections(&form.field("connections"), &components);
         form.no_others();
         let brain = graph(components, &connections, form);
@@ -103,7 +103,7 @@ fn read_persona(form: &Form<'_>) -> Persona {
     persona
 }
 
-fn read_components(field: &Field<'_, '_>, agents: &BTreeSet<String>) -> Vec<(String, Component)> {
+fn read_components(field: &Field<'_, '_>, agents: &BTreeSet<String>, tools: &ToolBook) -> Vec<(String, Component)> {
     let mut components: Vec<(String, Component)> = Vec::new();
     for item in field.list(COMPONENTS_MAX).iter().flat_map(|list| list.items()) {
         let Some(form) = item.form() else { continue };
@@ -112,7 +112,7 @@ fn read_components(field: &Field<'_, '_>, agents: &BTreeSet<String>) -> Vec<(Str
         if name.is_some_and(|name| components.iter().any(|(other, _)| other == name)) {
             id.fail("two components have this id");
         }
-        let component = read_component(&form, name.unwrap_or_default(), agents);
+        let component = read_component(&form, name.unwrap_or_default(), agents, tools);
         form.no_others();
         if let (Some(name), Some(component)) = (name, component) {
             components.push((name.into(), component));
@@ -121,7 +121,7 @@ fn read_components(field: &Field<'_, '_>, agents: &BTreeSet<String>) -> Vec<(Str
     components
 }
 
-fn read_component(form: &Form<'_>, id: &str, agents: &BTreeSet<String>) -> Option<Component> {
+fn read_component(form: &Form<'_>, id: &str, agents: &BTreeSet<String>, tools: &ToolBook) -> Option<Component> {
     let kind = form.field("type").required().choice(&TYPES);
     let (meant, config) = (form.field("ref"), form.field("config"));
     let name = if meant.is_present() { Some(meant.text(200)?) } else { None };
@@ -154,7 +154,13 @@ fn read_component(form: &Form<'_>, id: &str, agents: &BTreeSet<String>) -> Optio
     // Where nothing is referred to, the id is the name.
     let field = if meant.is_present() { meant } else { form.field("id") };
     let known: Vec<&str> = match (kind, &component) {
-        (Type::Tool, _) => tool::BUILT_IN.iter().map(|tool| tool.name).collect(),
+        (Type::Tool, _) => {
+            let name = name.unwrap_or(id);
+            if let Err(why) = tools.check(name).or_else(|why| if name.is_empty() { Ok(()) } else { Err(why) }) {
+                field.fail(why);
+            }
+            return Some(component);
+        }
         (Type::Agent, _) => agents.iter().map(String::as_str).collect(),
         (Type::Memory, _) => vec!["session"],
         (Type::Grounding, _) => vec!["articles", DOCUMENTS],

@@ -37,7 +37,7 @@ mod tests {
             let graph = yaml_to_json(text).unwrap();
             assert_eq!(graph["name"], name);
             let errors = Errors::default();
-            let setting = Setting { agents: &book, iterations_max: 10, depth: 0, named: None };
+            let setting = Setting { agents: &book, iterations_max: 10, depth: 0, named: None, tools: None };
             let read = Form::body(&graph, &errors).and_then(|form| graph::read(&form, &setting));
             let read = errors.or(read).unwrap_or_else(|wrong| panic!("{name}: {wrong:#?}"));
             assert!(read.unconfigured.is_empty(), "{name} runs on a server that has nothing configured");

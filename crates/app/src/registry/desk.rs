@@ -10,6 +10,7 @@ use serde_json::value::to_raw_value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tutti_agents::registry::{self, AGENT, Agent, Protocol, SLOTS, Slot, State};
+use tutti_agents::tool::shelf;
 use tutti_engine::driver::Message;
 use tutti_engine::journal::body::Signal;
 use tutti_engine::ports::records::Expect;
@@ -178,7 +179,9 @@ impl Desk {
             let instance = open.slot.instance_id.clone();
             let place = table.places.iter().find(|place| Some(&place.instance.instance_id) == instance.as_ref());
             let endpoint = place.and_then(|place| place.instance.endpoint.as_deref());
-            let agent = Some(table.agent.definition(tenant, endpoint));
+            let mut agent = table.agent.definition(tenant, endpoint);
+            shelf::pin(tenant, &mut agent).await?;
+            let agent = Some(agent);
             let seat = Seat { agent_id: id.into(), instance_id: instance, agent, refused: None };
             self.tell(app, *run, &seat).await?;
         }

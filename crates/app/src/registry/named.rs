@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use tutti_agents::agent::{AgentBook, AgentDefinition};
 use tutti_agents::registry::{Agent, Kept};
+use tutti_agents::tool;
 use tutti_workflows::patterns::Setting;
 
 impl App {
@@ -22,21 +23,25 @@ impl App {
         T: Send,
     {
         let book = self.book();
-        let (first, named) = {
-            let named = RefCell::new(BTreeSet::new());
-            let first = read(&Setting { named: Some(&named), ..self.setting(&book) });
-            (first, named.into_inner())
+        let (first, named, mut tools) = {
+            let (named, tools) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
+            let first = read(&Setting { named: Some(&named), tools: Some(&tools), ..self.setting(&book) });
+            (first, named.into_inner(), tools.into_inner())
         };
         let mut agents = Vec::new();
         for name in named.iter().filter(|name| super::is_name(name)) {
             if let Some(Kept { value: agent, .. }) = self.kept_agent(caller, name).await? {
-                agents.push(self.usable(caller, &agent).await?);
+                let agent = self.usable(caller, &agent).await?;
+                tools.extend(agent.1.iter().flat_map(AgentDefinition::tool_names));
+                agents.push(agent);
             }
         }
-        if agents.is_empty() {
+        tools.retain(|name| tool::find(name).is_none());
+        if agents.is_empty() && tools.is_empty() {
             return first;
         }
-        let book = AgentBook::clone(&book).with_known(agents);
+        let tools = self.tool_book(caller, &tools).await?;
+        let book = AgentBook::clone(&book).with_known(agents).with_tools(tools);
         read(&self.setting(&book))
     }
 

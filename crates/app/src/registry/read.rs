@@ -7,6 +7,7 @@ use tutti_agents::agent::AgentBook;
 use tutti_agents::brain::{Config, named_agents};
 use tutti_agents::form::{Field, Form, List, nearest};
 use tutti_agents::registry::{Agent, InstanceSpec, Protocol, State};
+use tutti_agents::tool::ToolBook;
 use tutti_engine::run::Time;
 
 const NAME_CHARS_MAX: usize = 200;
@@ -24,11 +25,11 @@ pub(super) fn named(body: &Value) -> Vec<String> {
     names
 }
 
-/// Reads one; `known` are the agents that exist.
+/// Reads one; `known` are the agents and the tools that exist.
 pub(super) fn registration(
     form: &Form<'_>,
     book: &AgentBook,
-    known: &BTreeSet<String>,
+    (known, tools): (&BTreeSet<String>, &ToolBook),
     has_hooks: bool,
 ) -> Option<Agent> {
     let agent_id = read_name(&form.field("agent_id").required());
@@ -42,7 +43,7 @@ pub(super) fn registration(
     let routes = form.field("routes").list(LIST_MAX).map(|list| read_routes(&list, &others)).unwrap_or_default();
     let max_sessions = form.field("max_sessions").integer(1, 100_000).and_then(|n| u32::try_from(n).ok());
     let brain = form.field("brain_config");
-    let config = brain.form().map(|form| Config::read(&form, &others)).unwrap_or_default();
+    let config = brain.form().map(|form| Config::read(&form, &others, tools)).unwrap_or_default();
     let instances = read_instances(&form.field("instances"), agent_id.as_deref().unwrap_or("agent"), book);
     let (protocol, endpoint) = read_place(form, book, &instances, has_hooks);
     let mut agent = Agent {

@@ -1,5 +1,8 @@
 //! Secrets that a run needs and its journal must not hold: kept under a handle, gone when the run has ended.
 
+/// Handles that begin so do not age: their secrets belong to no run, and whoever keeps them removes them.
+pub const KEPT: &str = "kept/";
+
 /// Where secrets are kept, encrypted. Calls may block.
 pub trait Vault: Send + Sync {
     /// Keeps a secret under a handle.

@@ -4,6 +4,7 @@ mod graphs;
 mod grounding;
 mod models;
 mod orchestrator;
+mod tools;
 mod transfer;
 
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use tutti_app::App;
 /// Every named schema.
 pub fn all(app: &App) -> Value {
     let mut all = requests(app);
-    let rooms = [graphs::all(), grounding::all(), models::all(), orchestrator::all(), transfer::all()];
+    let rooms = [graphs::all(), grounding::all(), models::all(), orchestrator::all(), tools::all(), transfer::all()];
     for more in [answers(), conversations(), tickets(), tasks(), failures()].into_iter().chain(rooms) {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);

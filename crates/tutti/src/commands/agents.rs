@@ -69,12 +69,12 @@ pub struct One {
 #[derive(Debug, clap::Args)]
 pub struct Register {
     /// File with the registration; - reads standard input
-    file: String,
+    pub(super) file: String,
     #[command(flatten)]
-    server: Server,
+    pub(super) server: Server,
     /// JSON for programs
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Whom to start or stop.
@@ -168,8 +168,8 @@ async fn moved(one: &One, instance: Option<&String>, verb: &str, loaded: &Loaded
     tell(one.json, &one.server.client(loaded)?.post(&format!("/orchestrator/{verb}"), &body).await?)
 }
 
-/// The registration in a file.
-fn read(file: &str) -> anyhow::Result<Value> {
+/// What a file holds, or standard input.
+pub(super) fn read(file: &str) -> anyhow::Result<Value> {
     let unreadable = |e: std::io::Error| Usage(format!("{file} cannot be read: {e}"));
     let mut text = String::new();
     match file {

@@ -1,6 +1,6 @@
 //! Names that belong to surfaces and backends this version does not have yet. They are known, checked and never ignored silently.
 
-use super::form::{AnyForm, Boolean, List, OneOf, Path, Secret, Text, WebUrl};
+use super::form::{AnyForm, Boolean, List, Path, Secret, Text, WebUrl};
 use super::setting::{Concern, Setting, Use};
 
 const NO_LOGIN: &str = "this version has no login yet and would let everybody in";
@@ -30,12 +30,5 @@ pub const CONCERN: Concern = Concern {
         later("TRUSTED_PROXIES", &List(Text), "Networks whose X-Forwarded-* headers are believed."),
         refused("AUDIT_READS", &Boolean, NO_AUDIT, "Whether reads are in the audit log too."),
         later("METRICS_TOKEN", &Secret, "Token that may read /metrics."),
-        later("TOOLS_CONFIG_PATH", &Path, "File that declares tools."),
-        later("SEARCH_PROVIDER", &OneOf(&["searxng", "brave", "tavily"]), "Who searches the web."),
-        later("SEARCH_URL", &WebUrl, "Address of that provider."),
-        later("SEARCH_API_KEY", &Secret, "Its key."),
-        later("JIRA_BASE_URL", &WebUrl, "The Jira that the jira agent works on."),
-        later("JIRA_EMAIL", &Text, "Its account."),
-        later("JIRA_API_TOKEN", &Secret, "Its token."),
     ],
 };

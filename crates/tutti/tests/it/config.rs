@@ -150,7 +150,7 @@ fn what_this_version_lacks_stops_the_start() {
 #[test]
 fn names_of_later_versions_are_taken_with_a_note() {
     let tutti = Tutti::new()
-        .env("JIRA_BASE_URL", "http://localhost:9/")
+        .env("JWT_ISSUER", "somebody")
         .env("METRICS_TOKEN", "x")
         .env("AUTH_ENABLED", "false")
         .file(".env", "LLM_TIMOUT=5\nSOMETHING_ELSE=1\n");
@@ -158,7 +158,7 @@ fn names_of_later_versions_are_taken_with_a_note() {
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(
         done.err,
-        "tutti: note: set, but not used by this version: METRICS_TOKEN, JIRA_BASE_URL\n\
+        "tutti: note: set, but not used by this version: JWT_ISSUER, METRICS_TOKEN\n\
          tutti: note: .env: LLM_TIMOUT is not known; did you mean LLM_TIMEOUT?\n"
     );
 }

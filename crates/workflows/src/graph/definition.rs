@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tutti_agents::person::{Approve, Patience};
+use tutti_agents::tool::Pin;
 use tutti_engine::Limits;
 
 /// The word for where a path ends.
@@ -259,6 +260,9 @@ pub struct Use {
     /// With what: templates.
     #[serde(default)]
     pub arguments: Value,
+    /// The tool as it was when the run began, where it is not built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
 }
 
 /// Another workflow.

@@ -7,7 +7,7 @@ use crate::patterns::request::{Cast, approve_schema, budget_schema, read_approve
 use crate::patterns::{Reducer, TIMEOUT_SECONDS_MAX};
 use serde_json::{Map, Value, json};
 use tutti_agents::agent::{AgentDefinition, NAME_CHARS_MAX};
-use tutti_agents::form::{Field, Form, nearest};
+use tutti_agents::form::{Field, Form};
 use tutti_agents::tool;
 
 /// Most intents of one node.
@@ -87,10 +87,10 @@ pub(super) const KINDS: &[NodeKind] = &[
         name: "tool",
         about: "A tool's call; its result is the output.",
         options: &[
-            Opt::new("tool", Kind::Data(text_schema, known_tool as Reader), "The tool's name."),
+            Opt::new("tool", Kind::Data(text_schema, name as Reader), "The tool's name."),
             template("arguments", "What it is called with."),
         ],
-        read: Some(|form, cast, _| needs(form, cast, "tool", &["tool"])),
+        read: Some(tool),
         work: "tool",
         output: Type::Any,
     },
@@ -315,8 +315,17 @@ fn needs(form: &Form<'_>, cast: &Cast<'_>, kind: &str, required: &[&'static str]
 /// An `llm` node is an agent that stands here, under the node's id.
 fn llm(form: &Form<'_>, cast: &Cast<'_>, id: &str) -> Option<Map<String, Value>> {
     let mut read = crate::patterns::options::read_map(find("llm")?.options, form, cast);
-    let agent = AgentDefinition::read_unnamed(form, None)?;
-    let name = cast.stand_by(&form.field("type"), AgentDefinition { name: id.into(), ..agent })?;
+    let (book, tools) = (cast.setting().agents, cast.setting().tools);
+    let agent = AgentDefinition::read_unnamed(form, Some(book.policy()), book.tools())?;
+    let mut agent = AgentDefinition { name: id.into(), ..agent };
+    if let Some(tools) = tools {
+        tools.borrow_mut().extend(agent.tool_names());
+    }
+    if let Err(why) = book.tools().pin(&mut agent) {
+        form.field("tools").fail(why);
+        return None;
+    }
+    let name = cast.stand_by(&form.field("type"), agent)?;
     if let Some(prompt) = read.remove("prompt") {
         read.insert("input".into(), prompt);
     }
@@ -333,6 +342,31 @@ fn external(form: &Form<'_>, cast: &Cast<'_>, _: &str) -> Option<Map<String, Val
         cast.stand_by(&form.field("type"), agent.clone());
     }
     read.insert("agent".into(), json!("external"));
+    Some(read)
+}
+
+/// A tool's call, with the tool as it is now.
+fn tool(form: &Form<'_>, cast: &Cast<'_>, id: &str) -> Option<Map<String, Value>> {
+    let mut read = needs(form, cast, "tool", &["tool"])?;
+    let name = read.get("tool").and_then(Value::as_str)?.to_owned();
+    if let Some(tools) = cast.setting().tools {
+        tools.borrow_mut().insert(name.clone());
+    }
+    let field = form.field("tool");
+    let tools = cast.setting().agents.tools();
+    // A node calls as an agent of its name would.
+    let mut caller = AgentDefinition { tools: vec![name.clone()], ..AgentDefinition::llm(id, "") };
+    if let Err(why) = tools.check(&name).and_then(|()| tools.pin(&mut caller)) {
+        field.fail(why);
+        return None;
+    }
+    if tool::find(&name).is_none() {
+        let Some(pin) = caller.pins.into_iter().find(|pin| pin.name == name) else {
+            field.fail(format!("{name:?} is a set of tools; name one of them"));
+            return None;
+        };
+        read.insert("pin".into(), json!(pin));
+    }
     Some(read)
 }
 
@@ -455,17 +489,6 @@ fn values(field: &Field<'_, '_>, cast: &Cast<'_>) -> Option<Value> {
     }
     let read: Vec<_> = form.keys().map(|key| templates(&form.entry(key), cast)).collect();
     read.into_iter().all(|value| value.is_some()).then(|| field.value().cloned())?
-}
-
-fn known_tool(field: &Field<'_, '_>, _: &Cast<'_>) -> Option<Value> {
-    let name = field.text(NAME_CHARS_MAX)?;
-    if tool::find(name).is_none() {
-        let known = tool::BUILT_IN.iter().map(|tool| tool.name);
-        let hint = nearest(name, known).map_or(String::new(), |n| format!("; did you mean {n:?}?"));
-        field.fail(format!("there is no tool named {name:?}{hint}"));
-        return None;
-    }
-    Some(json!(name))
 }
 
 fn next(field: &Field<'_, '_>, cast: &Cast<'_>) -> Option<Value> {

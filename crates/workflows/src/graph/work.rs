@@ -13,11 +13,11 @@ use std::time::Duration;
 use tutti_agents::grounding::{self, Filter, Passage, Retrieve};
 use tutti_agents::person::decide;
 use tutti_agents::team::{Member, Message, Source};
-use tutti_agents::tool::CallTool;
+use tutti_agents::tool::{self, By};
 use tutti_agents::turn::Turn;
 use tutti_engine::event::Kind;
 use tutti_engine::journal::body::Verdict;
-use tutti_engine::{Ctx, Result, Traces};
+use tutti_engine::{Ctx, Result};
 
 /// What a node came to.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +66,7 @@ impl Walker<'_> {
         }
         match &node.work {
             Work::Agent(ask) => self.ask(ctx, ask, state, around).await.map(Came::said),
-            Work::Tool(tool) => self.call(ctx, id, tool, state, around).await.map(Came::value),
+            Work::Tool(used) => self.call(ctx, id, used, state, around).await.map(Came::value),
             Work::Workflow(child) => self.child(ctx, id, child, state, around).await.map(Came::value),
             Work::Switch | Work::Join => Ok(Came::quiet(Value::Null)),
             Work::Set(set) => self.set(ctx, set, state, around).await.map(Came::quiet),
@@ -116,12 +116,11 @@ impl Walker<'_> {
         Ok(Box::pin(self.member(&ask.agent)?.turn(ctx, turn)).await?.message)
     }
 
-    async fn call(&self, ctx: &Ctx, id: &str, tool: &Use, state: &State, around: &Around) -> Result<Value> {
-        let arguments = self.filled(Some(&tool.arguments), state, around)?.unwrap_or_default();
+    async fn call(&self, ctx: &Ctx, id: &str, used: &Use, state: &State, around: &Around) -> Result<Value> {
+        let arguments = self.filled(Some(&used.arguments), state, around)?.unwrap_or_default();
         let arguments = if arguments.is_null() { json!({}) } else { arguments };
-        let about = json!({"tool": tool.tool, "arguments": arguments});
-        let call = CallTool { tool: tool.tool.clone(), arguments };
-        ctx.call("call", call).retry(self.asking.retry).traces(Traces::Tool).agent(id).about(&about).await
+        let by = By { agent: Some(id), asking: self.asking, siblings: around.siblings };
+        Box::pin(tool::call(ctx, &used.tool, used.pin.as_ref(), &arguments, by)).await
     }
 
     async fn child(&self, ctx: &Ctx, id: &str, child: &Child, state: &State, around: &Around) -> Result<Value> {

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use tutti_agents::agent::{AgentDefinition, Kind as AgentKind, Listed, NAME_CHARS_MAX, Nested};
 use tutti_agents::form::{Field, Form};
 use tutti_agents::person::{Approve, Patience, Silence};
+use tutti_agents::tool::named_tools;
 use tutti_engine::Limits;
 
 /// Patterns within patterns, at most.
@@ -234,7 +235,7 @@ pub(crate) fn check<O: Serialize + DeserializeOwned + Default>(
     let (input, agents, unconfigured) = read_asked(form, setting);
     let cast = Cast {
         members: agents.iter().map(|a| a.name.clone()).collect(),
-        tools: agents.iter().flat_map(|a| a.tools.clone()).collect(),
+        tools: agents.iter().flat_map(tools_of).collect(),
         setting: *setting,
         others: RefCell::default(),
         unconfigured: RefCell::new(unconfigured),
@@ -258,6 +259,11 @@ pub(crate) fn check<O: Serialize + DeserializeOwned + Default>(
     };
     let unconfigured = cast.unconfigured.into_inner();
     Some(Checked { input: serde_json::to_vec(&input).ok()?, timeout_ms, budget, unconfigured })
+}
+
+/// The names by which an agent's tools may be called: those that it lists, and those of its sets.
+fn tools_of(agent: &AgentDefinition) -> impl Iterator<Item = String> {
+    agent.tool_names().into_iter().chain(agent.pins.iter().map(|pin| pin.name.clone()))
 }
 
 /// Reads what all patterns take, for a request that names no pattern there is: what is wrong with it is told all the same.
@@ -333,7 +339,7 @@ fn read_member(item: &Field<'_, '_>, setting: &Setting<'_>, unconfigured: &mut V
             named.borrow_mut().insert(name.to_owned());
         }
         match book.get(name) {
-            Some(Listed::Ready(agent)) => return Some(agent.clone()),
+            Some(Listed::Ready(agent)) => return pinned(item, agent.clone(), setting),
             Some(Listed::Unconfigured(agent)) => unconfigured.push(agent.sentence()),
             None => item.fail(book.unknown(name)),
         }
@@ -344,7 +350,25 @@ fn read_member(item: &Field<'_, '_>, setting: &Setting<'_>, unconfigured: &mut V
         return None;
     }
     let form = item.form()?;
-    if value.get("pattern").is_some() { read_nested(&form, setting, unconfigured) } else { book.read(&form) }
+    if value.get("pattern").is_some() {
+        return read_nested(&form, setting, unconfigured);
+    }
+    if let Some(tools) = setting.tools {
+        tools.borrow_mut().extend(named_tools(value));
+    }
+    pinned(item, book.read(&form)?, setting)
+}
+
+/// The agent with its tools as they are now.
+fn pinned(item: &Field<'_, '_>, mut agent: AgentDefinition, setting: &Setting<'_>) -> Option<AgentDefinition> {
+    if let Some(tools) = setting.tools {
+        tools.borrow_mut().extend(agent.tool_names());
+    }
+    if let Err(why) = setting.agents.tools().pin(&mut agent) {
+        item.fail(format!("agent {:?}: {why}", agent.name));
+        return None;
+    }
+    Some(agent)
 }
 
 /// A team as a member: `{"pattern", "agents", "options"?, "name"?}`.

@@ -3,7 +3,7 @@ use serde_json::json;
 
 fn setting() -> Setting<'static> {
     static BOOK: std::sync::OnceLock<AgentBook> = std::sync::OnceLock::new();
-    Setting { agents: BOOK.get_or_init(AgentBook::default), iterations_max: 10, depth: 0, named: None }
+    Setting { agents: BOOK.get_or_init(AgentBook::default), iterations_max: 10, depth: 0, named: None, tools: None }
 }
 
 fn checked(pattern: &str, value: &Value) -> Result<Checked, Vec<String>> {

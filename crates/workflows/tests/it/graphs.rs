@@ -223,7 +223,7 @@ c: {type: set, values: {word: '{{ error.class }}'}}";
 /// What is wrong with a graph, as `path: sentence`.
 fn wrongs(graph: &Value) -> Vec<String> {
     let book = AgentBook::default();
-    let setting = Setting { agents: &book, iterations_max: 10, depth: 0, named: None };
+    let setting = Setting { agents: &book, iterations_max: 10, depth: 0, named: None, tools: None };
     match graph_of(graph, &setting) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect(),
@@ -264,7 +264,7 @@ fn what_does_not_hang_together_is_told() {
 #[test]
 fn graphs_are_drawn() {
     let book = AgentBook::default();
-    let setting = Setting { agents: &book, iterations_max: 10, depth: 0, named: None };
+    let setting = Setting { agents: &book, iterations_max: 10, depth: 0, named: None, tools: None };
     let graph = graph_of(&yaml(include_str!("graphs/everything.yaml")), &setting).unwrap().graph;
     let (mermaid, svg) = (draw::mermaid(&graph), draw::svg(&graph));
     for id in graph.nodes.keys() {

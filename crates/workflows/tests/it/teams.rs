@@ -32,7 +32,7 @@ pub fn registry() -> Registry {
 /// A request as it comes in, read and stored as the server does.
 pub fn request(body: &Value) -> Submit {
     let book = AgentBook::default();
-    let setting = patterns::Setting { agents: &book, iterations_max: 10, depth: 0, named: None };
+    let setting = patterns::Setting { agents: &book, iterations_max: 10, depth: 0, named: None, tools: None };
     if !body["graph"].is_null() {
         let read = graph_of(&body["graph"], &setting).unwrap_or_else(|e| panic!("{e:?}"));
         let input = graph::Input::new(read.graph, read.agents, body["input"].clone());

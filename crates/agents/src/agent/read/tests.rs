@@ -3,8 +3,8 @@ use crate::form::Errors;
 
 fn read(value: &Value) -> Result<AgentDefinition, Vec<String>> {
     let errors = Errors::default();
-    let agent =
-        Form::body(value, &errors).and_then(|form| AgentDefinition::read(&form, Some(&EgressPolicy::default())));
+    let agent = Form::body(value, &errors)
+        .and_then(|form| AgentDefinition::read(&form, Some(&EgressPolicy::default()), &ToolBook::default()));
     errors.or(agent).map_err(|all| all.iter().map(|e| format!("{}: {}", e.path(), e.msg)).collect())
 }
 
@@ -28,7 +28,10 @@ fn everything_wrong_with_an_agent_is_said_at_once() {
     assert_eq!(found[0], "name: name must not begin or end with white space");
     assert_eq!(found[1], "kind: \"robot\" is not one of: llm, http, a2a, human");
     assert_eq!(found[2], "instructions: field required");
-    assert_eq!(found[3], "tools[0]: there is no tool named \"hammer\"; there are: calculate, calendar");
+    assert_eq!(
+        found[3],
+        "tools[0]: there is no tool named \"hammer\"; did you mean \"calendar\"?; GET /v1/tools/list shows all"
+    );
     assert!(found[4].starts_with("output_schema: output_schema is not a valid JSON Schema"), "{found:?}");
     assert_eq!(found[5], "instructons: unknown key \"instructons\"; did you mean \"instructions\"?");
     assert_eq!(found.len(), 6, "{found:?}");
@@ -76,7 +79,7 @@ fn each_kind_needs_what_it_works_with() {
 fn the_schema_lists_what_the_form_reads() {
     let (value, errors) = (json!({}), Errors::default());
     let form = Form::body(&value, &errors).unwrap();
-    let _ = AgentDefinition::read(&form, None);
+    let _ = AgentDefinition::read(&form, None, &ToolBook::default());
     let mut listed: Vec<_> = AgentDefinition::schema()["properties"].as_object().unwrap().keys().cloned().collect();
     listed.sort();
     assert_eq!(listed, form.asked());

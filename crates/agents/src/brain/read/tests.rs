@@ -6,7 +6,7 @@ use serde_json::json;
 fn read(config: &Value) -> Result<Config, Vec<(String, String)>> {
     let errors = Errors::default();
     let agents = BTreeSet::from(["billing".to_owned()]);
-    let read = Form::body(config, &errors).map(|form| Config::read(&form, &agents));
+    let read = Form::body(config, &errors).map(|form| Config::read(&form, &agents, &ToolBook::default()));
     errors.or(read).map_err(|all| all.into_iter().map(|e| (e.path(), e.msg)).collect())
 }
 
