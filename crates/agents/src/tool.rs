@@ -26,6 +26,7 @@ pub use definition::{
     Definition, Draft, Part, Reading, SEPARATOR, TIMEOUT_SECONDS_MAX, addresses, record_name, unknown,
 };
 pub use mcp::close;
+pub use openapi::GIVEN;
 pub use secret::{HIDDEN, Keys, named as named_secrets};
 pub use sets::trouble;
 

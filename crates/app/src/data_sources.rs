@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use tutti_agents::form::{Errors, Field, Form};
 use tutti_agents::registry;
+pub(crate) use tutti_agents::sources::DATA_SOURCE as RECORD;
 use tutti_agents::sources::{self, Access, AskSource, DATA_SOURCE, DEFAULT, DataSource, Http, Installed, Sql};
 use tutti_engine::activity::{Activity, ActivityCx};
 use tutti_engine::ports::queries;
@@ -62,8 +63,28 @@ impl App {
     ) -> Result<(DataSourceView, bool), Failure> {
         caller.must_hold(Role::Admin)?;
         let (installed, tenant) = (installed()?, caller.tenant.as_ref());
+        let (source, is_new) = self.read_data_source(caller, name, body).await?;
+        let key = (DATA_SOURCE, tenant, source.name.as_str());
+        let written = registry::put(installed.records.as_ref(), key, &source, source.updated_at, Expect::Any).await?;
+        Ok((view(source), is_new && matches!(written, Put::Written(_))))
+    }
+
+    /// A source as [`put_data_source`](Self::put_data_source) would keep it.
+    ///
+    /// # Errors
+    /// Every wrong field at once.
+    pub(crate) async fn check_data_source(&self, caller: &Caller, body: &Value) -> Result<DataSourceView, Failure> {
+        Ok(view(self.read_data_source(caller, None, body).await?.0))
+    }
+
+    async fn read_data_source(
+        &self,
+        caller: &Caller,
+        name: Option<&str>,
+        body: &Value,
+    ) -> Result<(DataSource, bool), Failure> {
+        let (installed, tenant) = (installed()?, caller.tenant.as_ref());
         let wanted = name.or(body["name"].as_str()).unwrap_or_default();
-        let key = (DATA_SOURCE, tenant, wanted);
         let old = registry::get::<DataSource>(installed.records.as_ref(), DATA_SOURCE, tenant, wanted).await?;
         let errors = Errors::default();
         let read = Form::body(body, &errors).and_then(|form| {
@@ -72,8 +93,7 @@ impl App {
         });
         let mut source = errors.or(read).map_err(Failure::invalid)?;
         source.updated_at = self.engine().now();
-        let written = registry::put(installed.records.as_ref(), key, &source, source.updated_at, Expect::Any).await?;
-        Ok((view(source), old.is_none() && matches!(written, Put::Written(_))))
+        Ok((source, old.is_none()))
     }
 
     /// A page of the tenant's sources, by name; the operator's own comes first.

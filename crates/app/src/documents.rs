@@ -86,6 +86,23 @@ impl App {
         self.keep_document(caller, draft).await
     }
 
+    /// A document as [`put_document`](Self::put_document) would keep it; one with an id.
+    ///
+    /// # Errors
+    /// Every wrong field at once.
+    pub(crate) fn check_document(&self, body: &Value) -> Result<DocumentView, Failure> {
+        let errors = Errors::default();
+        let read = Form::body(body, &errors).map(|form| {
+            for name in ["id", "title", "content"] {
+                form.field(name).require();
+            }
+            read_draft(&form)
+        });
+        let Draft { id, title, content, metadata } = errors.or(read).map_err(Failure::invalid)?;
+        let (id, title, content) = (id.unwrap_or_default(), title.unwrap_or_default(), content.unwrap_or_default());
+        Ok(view(Document { id, title, content, metadata, at: self.engine().now() }))
+    }
+
     /// Keeps the text of a file. Its id is its name where nobody says another, so the same file again takes its own place.
     ///
     /// # Errors
@@ -200,7 +217,7 @@ impl App {
     }
 }
 
-fn library() -> Result<Library, Failure> {
+pub(crate) fn library() -> Result<Library, Failure> {
     grounding::installed().ok_or_else(|| Failure::internal("there is no library"))
 }
 

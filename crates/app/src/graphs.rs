@@ -6,7 +6,7 @@
 mod launch;
 mod shipped;
 
-pub(crate) use launch::Loaded;
+pub(crate) use launch::{Coming, Loaded};
 
 use crate::caller::Caller;
 use crate::failure::Failure;
@@ -20,17 +20,18 @@ use tutti_agents::registry::{self, Kept};
 use tutti_engine::ports::records::{Expect, Put};
 use tutti_engine::run::Time;
 use tutti_workflows::graph::{self, draw};
+use tutti_workflows::patterns::Setting;
 
 /// Kind of a graph's record.
-const GRAPH: &str = "graph";
+pub(crate) const GRAPH: &str = "graph";
 /// Kind of the records of its versions, `name@version`.
 const VERSION: &str = "graph_version";
 
 /// What is kept of a graph.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Stored {
+pub(crate) struct Stored {
     /// As it was put.
-    graph: Value,
+    pub graph: Value,
     /// Its content's hash.
     version: String,
     /// When.
@@ -226,24 +227,30 @@ impl App {
         if dry_run || found.as_ref().is_some_and(|kept| kept.value.version == version) {
             return Ok(put);
         }
-        let (records, at) = (self.records(), self.engine().now());
-        let stored = Stored { graph, version: version.clone(), updated_at: at, updated_by: caller.user.to_string() };
-        // The version first: whoever sees the graph finds it.
-        registry::put(
-            records,
-            (VERSION, caller.tenant.as_ref(), &format!("{name}@{version}")),
-            &stored,
-            at,
-            Expect::Any,
-        )
-        .await?;
         let expect = found.map_or(Expect::Absent, |kept| Expect::Version(kept.version));
-        match registry::put(records, (GRAPH, caller.tenant.as_ref(), name), &stored, at, expect).await? {
+        match self.write_graph(caller, name, graph, expect).await? {
             Put::Written(_) => Ok(put),
             Put::Conflict(_) => Err(Failure::conflict(format!(
                 "graph {name:?} was changed by somebody else at the same time; read it again"
             ))),
         }
+    }
+
+    /// Keeps a graph that was checked before.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(crate) async fn keep_graph(&self, caller: &Caller, name: &str, graph: Value) -> Result<(), Failure> {
+        self.write_graph(caller, name, graph, Expect::Any).await.map(drop)
+    }
+
+    async fn write_graph(&self, caller: &Caller, name: &str, graph: Value, expect: Expect) -> Result<Put, Failure> {
+        let (records, at, version) = (self.records(), self.engine().now(), version_of(&graph));
+        let stored = Stored { graph, version, updated_at: at, updated_by: caller.user.to_string() };
+        let versioned = format!("{name}@{}", stored.version);
+        // The version first: whoever sees the graph finds it.
+        registry::put(records, (VERSION, caller.tenant.as_ref(), &versioned), &stored, at, Expect::Any).await?;
+        Ok(registry::put(records, (GRAPH, caller.tenant.as_ref(), name), &stored, at, expect).await?)
     }
 
     /// Removes a graph of the tenant's own; a shipped one of its name is there again. Versions stay readable.
@@ -267,10 +274,23 @@ impl App {
 
     /// Reads a graph with the agents and graphs that it may name.
     pub(crate) async fn read_graph(&self, caller: &Caller, graph: &Value) -> Result<graph::Read, Failure> {
-        let loaded = self.load_graphs(caller, graph).await?;
+        self.read_graph_with(caller, graph, &Coming::default()).await
+    }
+
+    /// As [`read_graph`](Self::read_graph), where more will be there than there is.
+    pub(crate) async fn read_graph_with(
+        &self,
+        caller: &Caller,
+        graph: &Value,
+        coming: &Coming,
+    ) -> Result<graph::Read, Failure> {
+        let mut loaded = self.load_graphs(caller, graph).await?;
+        loaded.expect(&coming.graphs);
         self.with_agents(caller, |setting| {
+            let book = coming.beside(setting.agents);
+            let setting = Setting { agents: &book, ..*setting };
             let errors = Errors::default();
-            let read = Form::body(graph, &errors).and_then(|form| loaded.read(&form, setting));
+            let read = Form::body(graph, &errors).and_then(|form| loaded.read(&form, &setting));
             errors.or(read).map_err(Failure::invalid)
         })
         .await

@@ -104,22 +104,23 @@ impl App {
     /// # Errors
     /// Every wrong field at once.
     pub async fn register_agent(&self, caller: &Caller, body: &Value) -> Result<(AgentView, bool), Failure> {
-        let draft = self.read_agent(caller, body, []).await?;
+        let draft = self.read_agent(caller, body, [], []).await?;
         let (agent, is_new) = self.keep_registration(caller, draft).await?;
         Ok((self.agent_view(caller, agent).await?, is_new))
     }
 
-    /// A registration, read; `more` are agents that will exist beside those that do.
+    /// A registration, read; `more` and `more_tools` will exist beside those that do.
     pub(crate) async fn read_agent(
         &self,
         caller: &Caller,
         body: &Value,
         more: impl IntoIterator<Item = &String>,
+        more_tools: impl IntoIterator<Item = &String>,
     ) -> Result<Agent, Failure> {
         let mut known = self.known_agents(caller, &read::named(body)).await?;
         known.extend(more.into_iter().cloned());
         let tools = named_tools(&body["brain_config"]).into_iter().collect();
-        let tools = self.tool_book(caller, &tools).await?;
+        let tools = self.tool_book(caller, &tools).await?.with_coming(more_tools);
         let errors = Errors::default();
         let has_hooks = !self.orchestrator().hooks.is_empty();
         let book = self.book();

@@ -110,6 +110,24 @@ impl App {
         Ok((ToolView::registered(&caller.tenant, &definition), is_new))
     }
 
+    /// A tool as it would be registered; nothing is fetched and nothing is kept.
+    ///
+    /// # Errors
+    /// Every wrong field at once, or the name is that of a tool of the operator's file.
+    pub(crate) async fn check_tool(&self, caller: &Caller, body: &Value) -> Result<Definition, Failure> {
+        let shelf = installed()?;
+        let draft = self.with_agents(caller, |setting| {
+            let errors = Errors::default();
+            let draft = Form::body(body, &errors).and_then(|form| self.read_tool(&form, setting, &shelf, "checked"));
+            errors.or(draft).map_err(Failure::invalid)
+        });
+        let definition = draft.await?.definition;
+        if shelf.file.contains_key(&definition.name) {
+            return Err(of_file(&definition.name));
+        }
+        Ok(definition)
+    }
+
     /// Takes the tools that a set stands for now as approved: what is new or has changed may be called.
     ///
     /// # Errors

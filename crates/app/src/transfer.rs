@@ -6,8 +6,12 @@
 
 mod agents;
 mod articles;
+mod data_sources;
+mod documents;
 mod file;
+mod graphs;
 mod import;
+mod tools;
 
 pub use file::File;
 pub use import::{Change, Imported};
@@ -22,7 +26,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 /// Every kind of thing that is exported, in the order in which it is imported.
-const NOUNS: &[Noun] = &[agents::NOUN, articles::NOUN];
+const NOUNS: &[Noun] = &[tools::NOUN, agents::NOUN, articles::NOUN, data_sources::NOUN, documents::NOUN, graphs::NOUN];
 
 /// Most files of one import.
 pub const FILES_MAX: usize = 20_000;

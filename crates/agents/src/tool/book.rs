@@ -5,6 +5,7 @@ use crate::agent::AgentDefinition;
 use crate::brain::What;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use tutti_engine::activity::Effect;
 
 /// Most names that are gathered from one request.
 const NAMES_MAX: usize = 1_000;
@@ -34,6 +35,26 @@ impl ToolBook {
     /// Names alone, where the tools themselves are looked up later.
     pub fn names(names: impl IntoIterator<Item = String>) -> Self {
         Self { found: names.into_iter().map(|name| (name, Shelved::default())).collect() }
+    }
+
+    /// The same with tools that will be there: of them nothing is known but their names.
+    #[must_use]
+    pub fn with_coming<'n>(mut self, names: impl IntoIterator<Item = &'n String>) -> Self {
+        let coming = |name: &str| Pin {
+            name: name.into(),
+            set: None,
+            description: String::new(),
+            parameters: Value::Null,
+            effect: Effect::Idempotent,
+            timeout_ms: None,
+            tenant: None,
+            nested: None,
+        };
+        for name in names {
+            let shelved = || Shelved { pins: vec![coming(name)], allow: Vec::new() };
+            self.found.entry(name.clone()).or_insert_with(shelved);
+        }
+        self
     }
 
     /// What is wrong with a name that an agent lists.

@@ -252,6 +252,16 @@ impl Definition {
         }
     }
 
+    /// Whether the schema of its arguments is what somebody wrote, not what its kind brings.
+    #[must_use]
+    pub fn has_own_parameters(&self) -> bool {
+        match &self.what {
+            What::Http(_) | What::Workflow(_) => true,
+            What::Code(_) => self.parameters != Code::parameters(),
+            What::Openapi(_) | What::Mcp(_) | What::WebSearch(_) | What::Retrieve(_) => false,
+        }
+    }
+
     /// Whether it stands for several tools.
     #[must_use]
     pub fn is_set(&self) -> bool {

@@ -49,6 +49,9 @@ pub(super) struct OpenApi {
     pub headers: Vec<(String, Text)>,
 }
 
+/// Stands for a document that is not shown.
+pub const GIVEN: &str = "given with the tool";
+
 impl OpenApi {
     /// Reads `{document, server?, operations?, auth?, headers?}`; answers the document, too, where it stands there.
     pub fn read<'a>(
@@ -97,7 +100,7 @@ impl OpenApi {
 
     /// As it is shown.
     pub fn view(&self) -> Value {
-        let mut view = json!({"document": self.document.as_deref().unwrap_or("given with the tool")});
+        let mut view = json!({"document": self.document.as_deref().unwrap_or(GIVEN)});
         if let Some(server) = &self.server {
             view["server"] = json!(server);
         }

@@ -7,6 +7,7 @@ use crate::runs::OWN_SURFACE;
 use crate::start::Ask;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use tutti_agents::agent::{AgentBook, AgentDefinition};
 use tutti_agents::form::{Errors, Field, FieldError, Form, nearest};
 use tutti_engine::ports::store::Label;
 use tutti_workflows::graph::definition::Work;
@@ -15,6 +16,23 @@ use tutti_workflows::patterns::{self, Setting};
 
 /// Graphs within graphs, at most.
 const NESTING_MAX: usize = 4;
+
+/// What will be there when a graph is run, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Coming {
+    pub agents: Vec<String>,
+    pub tools: Vec<String>,
+    pub graphs: Vec<String>,
+}
+
+impl Coming {
+    /// The agents and tools that there are, and those that will be.
+    pub fn beside(&self, book: &AgentBook) -> AgentBook {
+        let agents = self.agents.iter().map(|name| AgentDefinition::llm(name, ""));
+        let tools = book.tools().clone().with_coming(&self.tools);
+        book.clone().with_found(agents).with_tools(tools)
+    }
+}
 
 /// Graphs that a graph runs as children, theirs too, as they are kept; and the workflows that there are.
 #[derive(Debug, Default)]
@@ -70,6 +88,11 @@ fn names_of(graph: &Value) -> impl Iterator<Item = String> + '_ {
 }
 
 impl Loaded {
+    /// These will be there.
+    pub fn expect(&mut self, names: &[String]) {
+        self.workflows.extend(names.iter().cloned());
+    }
+
     /// Reads a graph that is kept; what is wrong with it is told at the field that names it.
     pub fn read_kept(&self, graph: &Value, setting: &Setting<'_>, named: &Field<'_, '_>) -> Option<Read> {
         let errors = Errors::default();

@@ -1,13 +1,13 @@
 //! Registered agents. Where one stands in its life, and where the hooks have put it, is no configuration.
 
-use super::{Noun, Thing, Together};
+use super::{Noun, Thing, Together, tools};
 use crate::App;
 use crate::caller::Caller;
 use crate::failure::Failure;
 use serde_json::{Map, Value, json};
 use tutti_agents::registry::{AGENT, Agent};
 
-const FOLDER: &str = "agents";
+pub(super) const FOLDER: &str = "agents";
 
 pub(super) const NOUN: Noun = Noun {
     folder: FOLDER,
@@ -53,7 +53,7 @@ fn thing(agent: &Agent) -> Thing {
 }
 
 async fn read(app: &App, caller: &Caller, body: &Value, together: &Together) -> Result<Agent, Failure> {
-    app.read_agent(caller, body, together.of(FOLDER)).await
+    app.read_agent(caller, body, together.of(FOLDER), together.of(tools::FOLDER)).await
 }
 
 async fn write(app: &App, caller: &Caller, body: &Value, together: &Together) -> Result<(), Failure> {
