@@ -192,3 +192,55 @@ async fn a_folder_of_articles_is_changed_in_the_folder() {
     let wrong = server.client().post("/v1/import", &body).await.expect(422).text();
     assert!(wrong.contains("KNOWLEDGE_DIR"), "{wrong}");
 }
+
+#[tokio::test]
+async fn tools_graphs_sources_and_documents_travel_together() {
+    let (first, second, dir) = (Server::start().await, Server::start().await, TempDir::new().unwrap());
+    let client = first.client();
+    let weather = json!({"name": "weather", "kind": "http", "description": "The weather.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        "config": {"method": "GET", "url": "https://weather.example/{{city}}"}});
+    client.post("/v1/tools/register", &weather).await.expect(201);
+    let look = json!({"name": "look_up", "kind": "retrieve", "description": "Looks it up.", "config": {"limit": 3}});
+    client.post("/v1/tools/register", &look).await.expect(201);
+    let agent = json!({"agent_id": "guide", "agent_name": "Guide", "domain": "travel",
+        "brain_config": {"components": [{"id": "m", "type": "model"}, {"id": "weather", "type": "tool"}]}});
+    client.post("/orchestrator/register", &agent).await.expect(201);
+    let put = |name: &str, nodes: Value| {
+        let call = client.call(Method::PUT, format_args!("/v1/graphs/{name}"));
+        let graph = json!({"name": name, "start": "a", "nodes": nodes});
+        call.header("content-type", "application/json").body(graph.to_string())
+    };
+    // The one that is written first names the one that comes after it.
+    put("later", json!({"a": {"type": "tool", "tool": "weather", "arguments": {"city": "{{ input }}"}}}))
+        .await
+        .expect(201);
+    let outer =
+        json!({"a": {"type": "workflow", "workflow": "later", "next": "b"}, "b": {"type": "agent", "agent": "guide"}});
+    put("above", outer).await.expect(201);
+    let source = json!({"name": "prices", "kind": "http", "config": {"url": "https://prices.example/list"}});
+    client.post("/v1/data-sources", &source).await.expect(201);
+    let document = json!({"id": "cards", "title": "Cards", "content": "# Cards\n\nA card takes five days.\n", "metadata": {"lang": "en"}});
+    client.post("/v1/documents", &document).await.expect(201);
+
+    done(&command(&first, dir.path(), &["export", "one"]).await);
+    let one = files(&dir.path().join("one"));
+    let paths: Vec<_> = one.keys().map(String::as_str).collect();
+    let expected = [
+        "agents/guide.yaml",
+        "data-sources/prices.yaml",
+        "documents/cards.yaml",
+        "graphs/above.yaml",
+        "graphs/later.yaml",
+        "tools/look_up.yaml",
+        "tools/weather.yaml",
+    ];
+    assert_eq!(paths, expected);
+    let imported = command(&second, dir.path(), &["import", "one"]).await;
+    assert!(imported.stderr.contains("7 created, 0 changed, 0 unchanged"), "{imported:?}");
+    done(&command(&second, dir.path(), &["export", "two"]).await);
+    assert_eq!(files(&dir.path().join("two")), one, "byte by byte");
+    let found =
+        second.client().post("/v1/search", &json!({"query": "how long does a card take"})).await.expect(200).json();
+    assert_eq!(found["items"][0]["document_id"], "cards");
+}

@@ -209,6 +209,25 @@ c: {type: llm, instructions: You are c.}";
 }
 
 #[test]
+fn answers_are_grounded_and_cite_what_they_name() {
+    let nodes = "
+a: {type: ground, query: '{{ input.text }}', agent: {name: a, instructions: You are a.}, next: b}
+b: {type: remember, mode: recall, user: ann}";
+    let cites = |a: &crate::teams::Asked| {
+        assert!(a.last().contains("[1] D\nIt is so."), "{}", a.last());
+        crate::teams::text("So it is [1].")
+    };
+    let (told, _) = play(body(nodes, json!({"output": ["{{ nodes.a }}", "{{ nodes.b }}"]})), cites);
+    let output = told.output();
+    assert_eq!((&output[0]["answer"], &output[1]), (&json!("So it is [1]."), &json!([])));
+    let source = &output[0]["sources"][0];
+    assert_eq!(
+        (&source["number"], &source["is_cited"], &source["document_id"]),
+        (&json!(1), &json!(true), &json!("d"))
+    );
+}
+
+#[test]
 fn a_nodes_budget_holds_in_a_run_of_its_own() {
     let nodes = "
 a: {type: llm, instructions: You are a., prompt: '{{ state.word }}', budget: {tokens: 5000}, next: b}
@@ -277,7 +296,7 @@ fn graphs_are_drawn() {
 #[test]
 fn the_published_schema_takes_what_is_read() {
     let schema = tutti_workflows::graph::schema();
-    assert_eq!(schema["properties"]["nodes"]["additionalProperties"]["oneOf"].as_array().unwrap().len(), 15);
+    assert_eq!(schema["properties"]["nodes"]["additionalProperties"]["oneOf"].as_array().unwrap().len(), 17);
     let told: Told = play(
         json!({"graph": yaml(include_str!("graphs/everything.yaml")), "input": {"topic": "x", "items": []}}),
         echo,

@@ -62,6 +62,8 @@ fn recordings() -> Vec<(&'static str, Submit, Faults)> {
         ("group_chat@1", team("group_chat", &json!({"speaker": "llm", "max_iterations": 4})), calm),
         ("group_chat@1-bid-storm", team("group_chat", &json!({"speaker": "bid", "max_iterations": 2})), storm),
         ("dynamic@1", team("dynamic", &json!({"max_stalls": 0})), storm),
+        ("graph@1", crate::graphs::everything(), calm),
+        ("graph@1-storm", crate::graphs::everything(), storm),
         ("ticket@1-storm", crate::desk::ticket(), storm),
         ("research@1", crate::desk::task(), calm),
         ("research@1-storm", crate::desk::task(), storm),
