@@ -153,7 +153,10 @@ fn hand_off(places: &Places, report: &mut Report, postgres: &Postgres, rabbit: &
             n => bail!("{} of {waiting} are done", n - ended),
         })?;
         let rate = waiting as f64 / began.elapsed().as_secs_f64();
-        println!("round {} · a backlog of {waiting} offers · {rate:>8.0} runs/s, the worker's start included", round + 1);
+        println!(
+            "round {} · a backlog of {waiting} offers · {rate:>8.0} runs/s, the worker's start included",
+            round + 1
+        );
         taken.push(rate);
         worker.process.stop()?;
         api.process.stop()?;

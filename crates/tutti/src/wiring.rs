@@ -97,15 +97,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         queue: backends.queue.clone(),
         cache: Some(Arc::clone(&backends.cache)),
     };
-    memory::install(Arc::clone(&backends.records));
-    cache::install(Arc::clone(&backends.cache));
-    model::install(providers(settings)).map_err(anyhow::Error::msg)?;
-    let signer = settings.research.signer.clone().map(TestSigner::new);
-    payment::install(Wallet { assets: settings.assets.clone(), signer });
-    vault::install(Arc::clone(&backends.vault));
-    knowledge::install(articles(settings, &backends)?);
-    code::install(settings.code.runner().map_err(anyhow::Error::msg)?);
-    ground(settings, &backends, &outbound);
+    install(settings, &backends, &outbound)?;
     let books = Books::from(book.clone().with_policy(policy.clone()));
     let looks = Discovery::new(settings, book.with_policy(policy), books.clone(), outbound.clone())?;
     let records = Arc::clone(&backends.records);
@@ -151,6 +143,20 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         })
     });
     Ok(Running { url, key, stop })
+}
+
+/// What activities find in this process.
+fn install(settings: &Settings, backends: &Backends, outbound: &Arc<Egress>) -> anyhow::Result<()> {
+    memory::install(Arc::clone(&backends.records));
+    cache::install(Arc::clone(&backends.cache));
+    model::install(providers(settings)).map_err(anyhow::Error::msg)?;
+    let signer = settings.research.signer.clone().map(TestSigner::new);
+    payment::install(Wallet { assets: settings.assets.clone(), signer });
+    vault::install(Arc::clone(&backends.vault));
+    knowledge::install(articles(settings, backends)?);
+    code::install(settings.code.runner().map_err(anyhow::Error::msg)?);
+    ground(settings, backends, outbound);
+    Ok(())
 }
 
 async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {

@@ -8,7 +8,14 @@ use axum::routing::post;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tutti_tests::client::Client;
 use tutti_tests::server::{Server, Start};
+
+/// Puts a graph in the place of the shipped one.
+async fn put(client: &Client, graph: &Value) {
+    let call = client.call(Method::PUT, "/v1/graphs/chat").header("content-type", "application/json");
+    call.body(graph.to_string()).await.expect(200);
+}
 
 #[tokio::test]
 async fn a_chat_answers_with_intent_path_and_usage_and_remembers() {
@@ -78,12 +85,7 @@ async fn the_graph_can_be_ones_own_and_the_external_agent_is_shown_its_token() {
     let start = Start::new().env("EXTERNAL_AGENT_BASE_URL", &format!("http://{address}/x"));
     let server = start.env("EXTERNAL_AGENT_AUTH_TOKEN", "t0ken").start().await;
     let client = server.client();
-    client
-        .call(Method::PUT, "/v1/graphs/chat")
-        .header("content-type", "application/json")
-        .body(graph.to_string())
-        .await
-        .expect(200);
+    put(&client, &graph).await;
     let answer = client.post("/v1/chat", &ask).await.expect(200).json();
     assert_eq!((text(&answer["response"]), &answer["path"]), ("hello with Bearer t0ken", &json!(["out"])));
     let journal = client.get(format_args!("/v1/runs/{}", text(&answer["run_id"]))).await.text();
@@ -94,12 +96,7 @@ async fn the_graph_can_be_ones_own_and_the_external_agent_is_shown_its_token() {
     // Without one the node fails, and says what to set.
     let server = Server::start().await;
     let client = server.client();
-    client
-        .call(Method::PUT, "/v1/graphs/chat")
-        .header("content-type", "application/json")
-        .body(graph.to_string())
-        .await
-        .expect(200);
+    put(&client, &graph).await;
     let answer = client.post("/v1/chat", &ask).await.expect(200).json();
     assert_eq!(answer["status"], "failed");
     assert!(text(&answer["error"]["message"]).contains("EXTERNAL_AGENT_BASE_URL"), "{answer}");

@@ -327,3 +327,38 @@ async fn search_and_jira_are_ready_where_they_are_configured() {
     let ended = Start::new().env("SEARCH_PROVIDER", "brave").try_start().await.err().unwrap();
     assert!(format!("{ended:?}").contains("SEARCH_API_KEY"), "{ended:?}");
 }
+
+#[tokio::test]
+async fn code_runs_in_its_cage_or_not_at_all() {
+    let tool =
+        json!({"name": "python", "kind": "code", "description": "Runs Python.", "config": {"language": "python"}});
+    let off = Server::start().await;
+    let refused = off.client().post("/v1/tools/register", &tool).await.expect(422).json();
+    assert!(text(&refused["detail"][0]["msg"]).contains("CODE_ENABLED"), "{refused}");
+    let server = Start::new().env("CODE_ENABLED", "true").env("CODE_TIMEOUT", "1").start().await;
+    let client = server.client();
+    client.post("/v1/tools/register", &tool).await.expect(201);
+    let call = |code: &str| client.post("/v1/tools/python/call", &json!({"code": code, "inputs": {"n": 20}}));
+    let done = call("sum(range(inputs['n'] + 1))").await.expect(200).json();
+    assert_eq!((&done["status"], &done["output"]["output"]), (&json!("ok"), &json!(210)), "{done}");
+    for (code, why) in [
+        ("while True:\n    pass", "time"),
+        ("x = []\nwhile True:\n    x.append('y' * 1000000)", "memory"),
+        ("open('/etc/passwd').read()", "open"),
+        ("import socket", "socket"),
+        ("import os\nos.fork()", "os"),
+        ("for i in range(10000000):\n    print('x' * 1000)", "print"),
+        ("1 +", "syntax"),
+    ] {
+        let stopped = call(code).await.expect(200).json();
+        assert_eq!(stopped["status"], "error", "{code}: {stopped}");
+        assert!(!text(&stopped["error"]["message"]).is_empty() || stopped["error"].is_string(), "{why}: {stopped}");
+    }
+    // A graph calls it as any tool; what it asks for stands in the state.
+    let graph = json!({"name": "sum", "start": "a", "nodes": {"a": {"type": "tool", "tool": "python",
+        "arguments": {"code": "inputs * 2", "inputs": "{{ input }}"}}}, "output": "{{ nodes.a.output }}"});
+    let put = client.call(Method::PUT, "/v1/graphs/sum").header("content-type", "application/json");
+    put.body(graph.to_string()).await.expect(201);
+    let run = client.post("/v1/runs?wait=30", &json!({"workflow": "sum", "input": 21})).await.expect(200).json();
+    assert_eq!(run["output"]["output"], json!(42), "{run}");
+}

@@ -262,7 +262,7 @@ pub struct Use {
     pub arguments: Value,
     /// The tool as it was when the run began, where it is not built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pin: Option<Pin>,
+    pub pin: Option<Box<Pin>>,
 }
 
 /// Another workflow.

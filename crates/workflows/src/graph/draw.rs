@@ -1,15 +1,17 @@
 //! A graph as a picture: Mermaid for documents, SVG for pages.
 
 use super::definition::{END, Graph, Node, Way, Work};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 const WIDTH: i64 = 168;
 const HEIGHT: i64 = 44;
 const GAP_X: i64 = 40;
 const GAP_Y: i64 = 56;
+/// Looks at a way that a picture may take; one of a graph that asks for more is drawn flatter.
+const LOOKS_MAX: u32 = 100_000;
 /// Most characters of a condition in a picture.
-const LABEL_CHARS: usize = 32;
+const LABEL_CHARS: usize = 26;
 
 /// The graph as a Mermaid flowchart.
 #[must_use]
@@ -83,6 +85,23 @@ fn edges(graph: &Graph) -> Vec<(&str, &str, String, bool)> {
     edges
 }
 
+/// One line between two nodes, with all that leads along it.
+fn merged<'g>(edges: Vec<(&'g str, &'g str, String, bool)>) -> Vec<(&'g str, &'g str, String, bool)> {
+    let mut lines: Vec<(&str, &str, String, bool)> = Vec::new();
+    for (from, to, label, is_dashed) in edges {
+        match lines.iter_mut().find(|(a, b, ..)| (*a, *b) == (from, to)) {
+            Some((.., said, dashed)) => {
+                if !label.is_empty() {
+                    *said = if said.is_empty() { label } else { format!("{said}, {label}") };
+                }
+                *dashed &= is_dashed;
+            }
+            None => lines.push((from, to, label, is_dashed)),
+        }
+    }
+    lines
+}
+
 fn clipped(text: &str) -> String {
     match text.char_indices().nth(LABEL_CHARS) {
         Some((at, _)) => format!("{}…", &text[..at]),
@@ -90,19 +109,11 @@ fn clipped(text: &str) -> String {
     }
 }
 
-/// Where each node stands: its row is its distance from the start.
+/// Where each node stands: below everything that leads to it, save what leads back.
 fn places(graph: &Graph) -> BTreeMap<&str, (i64, i64)> {
-    let (mut rows, mut open) =
-        (BTreeMap::from([(graph.start.as_str(), 1_i64)]), VecDeque::from([graph.start.as_str()]));
-    while let Some(id) = open.pop_front() {
-        let row = rows[id] + 1;
-        for (_, to) in graph.ways(id).into_iter().filter(|(_, to)| graph.nodes.contains_key(*to)) {
-            if !rows.contains_key(to) {
-                rows.insert(to, row);
-                open.push_back(to);
-            }
-        }
-    }
+    let mut rows = BTreeMap::from([(graph.start.as_str(), 1_i64)]);
+    let (mut walk, mut looks) = (vec![graph.start.as_str()], LOOKS_MAX);
+    deepen(graph, graph.start.as_str(), &mut walk, &mut rows, &mut looks);
     let mut filled: BTreeMap<i64, i64> = BTreeMap::new();
     let mut place = |row: i64| {
         let column = filled.entry(row).or_default();
@@ -110,6 +121,31 @@ fn places(graph: &Graph) -> BTreeMap<&str, (i64, i64)> {
         *column - 1
     };
     rows.iter().map(|(id, row)| (*id, (place(*row), *row))).collect()
+}
+
+/// Pushes what a node leads to below it; what stands on the walk already is led back to.
+fn deepen<'g>(
+    graph: &'g Graph,
+    id: &'g str,
+    walk: &mut Vec<&'g str>,
+    rows: &mut BTreeMap<&'g str, i64>,
+    looks: &mut u32,
+) {
+    let row = rows[id] + 1;
+    for (_, to) in graph.ways(id) {
+        let Some((to, _)) = graph.nodes.get_key_value(to) else { continue };
+        *looks = looks.saturating_sub(1);
+        let is_deeper = match rows.get(to.as_str()) {
+            None => true,
+            Some(known) => *known < row && *looks > 0 && !walk.contains(&to.as_str()),
+        };
+        if is_deeper {
+            rows.insert(to, row);
+            walk.push(to);
+            deepen(graph, to, walk, rows, looks);
+            walk.pop();
+        }
+    }
 }
 
 /// The graph as an SVG picture, to be shown by itself.
@@ -131,7 +167,7 @@ pub fn svg(graph: &Graph) -> String {
     let begin = corner((0, 0));
     let first = corner(places.get(graph.start.as_str()).copied().unwrap_or((0, 1)));
     line(&mut out, (begin.0 + WIDTH / 2, begin.1 + HEIGHT), (first.0 + WIDTH / 2, first.1), "", false);
-    for (from, to, label, is_dashed) in edges(graph) {
+    for (from, to, label, is_dashed) in merged(edges(graph)) {
         let (Some(a), Some(b)) = (places.get(from), places.get(to)) else { continue };
         let ((ax, ay), (bx, by)) = (corner(*a), corner(*b));
         // What leads back goes round by the side.
@@ -160,8 +196,14 @@ fn line(out: &mut String, (ax, ay): (i64, i64), (bx, by): (i64, i64), label: &st
         bend.0, bend.1, bend.2, bend.3
     );
     if !label.is_empty() {
-        let (x, y) = ((ax + bx) / 2 + 6, (ay + by) / 2);
-        let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" font-size=\"11\" fill=\"#667\">{}</text>", escaped(label));
+        // Near where it leads: lines part on their way.
+        let (x, y) = if by > ay { (bx + (ax - bx) / 10 + 5, by - 12) } else { ((ax + bx) / 2 + 6, (ay + by) / 2) };
+        let _ = writeln!(
+            out,
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"10\" fill=\"#445\" stroke=\"#fff\" stroke-width=\"3\" \
+             paint-order=\"stroke\">{}</text>",
+            escaped(label)
+        );
     }
 }
 

@@ -120,7 +120,7 @@ impl Walker<'_> {
         let arguments = self.filled(Some(&used.arguments), state, around)?.unwrap_or_default();
         let arguments = if arguments.is_null() { json!({}) } else { arguments };
         let by = By { agent: Some(id), asking: self.asking, siblings: around.siblings };
-        Box::pin(tool::call(ctx, &used.tool, used.pin.as_ref(), &arguments, by)).await
+        Box::pin(tool::call(ctx, &used.tool, used.pin.as_deref(), &arguments, by)).await
     }
 
     async fn child(&self, ctx: &Ctx, id: &str, child: &Child, state: &State, around: &Around) -> Result<Value> {

@@ -1,4 +1,4 @@
-//! Examples: lines of the instructions that end in `: VALUE`. Where there are some, the value of those that are nearest to the
+//! Examples: lines of the instructions that end in `: VALUE`, or begin with `VALUE: ` and say what it means. Where there are some, the value of those that are nearest to the
 //! input is chosen, as a model would that is shown them.
 
 use super::stems;
@@ -14,15 +14,15 @@ pub(in super::super) struct Example {
     value: String,
 }
 
-/// The examples among the lines of a text.
+/// The examples among the lines of a text: `TEXT: VALUE`, or `VALUE: what it means`.
 pub(in super::super) fn read(text: &str) -> Vec<Example> {
-    let example = |line: &str| {
-        let (said, value) = line.trim().trim_start_matches("- ").rsplit_once(": ")?;
-        let value = value.trim();
-        let is_value = !value.is_empty() && !value.ends_with('.');
-        is_value.then(|| Example { words: stems(said), value: value.to_owned() })
+    let example = |said: &str, value: &str| Example { words: stems(said), value: value.trim().to_owned() };
+    let both = |line: &str| -> Option<[Example; 2]> {
+        let line = line.trim().trim_start_matches("- ");
+        let ((said, value), (name, meaning)) = (line.rsplit_once(": ")?, line.split_once(": ")?);
+        Some([example(said, value), example(meaning, name)])
     };
-    text.lines().take(LINES_MAX).filter_map(example).collect()
+    text.lines().take(LINES_MAX).filter_map(both).flatten().filter(|example| !example.value.is_empty()).collect()
 }
 
 /// The index of the value whose examples are nearest to these words; nothing where none shares a word with them.
@@ -56,11 +56,12 @@ mod tests {
     fn the_nearest_example_decides() {
         let text = "Name the intent.\n- I lost my card: lost_card\n- My card was stolen: stolen\n- Where is my money: cash\nDo it: now.";
         let examples = read(text);
-        assert_eq!(examples.len(), 3);
         let names: Vec<String> = ["cash", "lost_card", "stolen"].map(String::from).into();
         let near = |input: &str| nearest(&names, &examples, &stems(input)).map(|i| names[i].as_str());
         assert_eq!(near("somebody has stolen it"), Some("stolen"));
         assert_eq!(near("the card is lost"), Some("lost_card"));
         assert_eq!(near("hello"), None);
+        let meant = read("The intents:\n- cash: Money and where it is.\n- stolen: Theft, robbery.");
+        assert_eq!(nearest(&names, &meant, &stems("a robbery")), Some(2));
     }
 }
