@@ -363,8 +363,24 @@ impl Checked<'_, '_> {
         }
     }
 
-    /// A node's budget is part of its graph's.
+    /// A budget is for nodes that ask or call somebody, and part of its graph's.
     fn budgets(&self, whole: Option<Limits>) {
+        for (id, node) in self.graph.nodes.iter().filter(|(_, node)| node.flow.budget.is_some()) {
+            let spends = !matches!(
+                node.work,
+                Work::Switch
+                    | Work::Set(_)
+                    | Work::Human(_)
+                    | Work::Wait(_)
+                    | Work::Map(_)
+                    | Work::Join
+                    | Work::Loop(_)
+            );
+            if !spends {
+                let msg = "this node spends nothing itself; give the budget to the nodes that ask or call";
+                self.fail(&["nodes", id, "budget"], msg);
+            }
+        }
         let Some(whole) = whole else { return };
         for (id, node) in &self.graph.nodes {
             let Some(own) = node.flow.budget else { continue };

@@ -276,6 +276,8 @@ fn what_does_not_hang_together_is_told() {
     let shared = "a: {type: loop, go: b, max: 2, next: b}\nb: {type: wait, seconds: 1}";
     assert!(of(shared).contains("stands on the main path, too"), "{}", of(shared));
     assert!(of("a: {type: switch}").contains("when no case holds"));
+    let idle = "a: {type: loop, go: b, max: 2, budget: {tokens: 5}}\nb: {type: wait, seconds: 1}";
+    assert!(of(idle).contains("spends nothing itself"), "{}", of(idle));
     let dear = body("a: {type: llm, instructions: x, budget: {tokens: 10}}", json!({"budget": {"tokens": 5}}));
     assert!(wrongs(&dear["graph"])[0].contains("more than the whole graph"));
 }
