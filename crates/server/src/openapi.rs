@@ -205,7 +205,7 @@ impl Param {
     pub const STATUS: Self =
         Self::new("query", "status", "Only runs with this status.", || json!({"$ref": "#/components/schemas/Status"}));
     pub const WORKFLOW: Self =
-        Self::new("query", "workflow", "Only runs of this workflow.", || json!({"type": "string"}));
+        Self::new("query", "workflow", "Only runs of this workflow, or graph.", || json!({"type": "string"}));
     pub const LIMIT: Self = Self::new(
         "query",
         "limit",

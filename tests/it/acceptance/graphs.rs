@@ -50,6 +50,9 @@ async fn graphs_are_kept_by_version_and_runs_keep_theirs() {
     let ended = client.get(format_args!("/v1/runs/{run_id}")).await.expect(200).json();
     assert_eq!((&ended["status"], &ended["output"]["output"]), (&json!("completed"), &json!("HELLO ANN")));
     assert_eq!(ended["output"]["path"], json!(["a", "b", "c"]));
+    let of_graph = client.get("/v1/runs?workflow=greet").await.expect(200).json();
+    assert_eq!(of_graph["items"][0]["run_id"], ended["run_id"], "{of_graph}");
+    assert_eq!(client.get("/v1/runs?workflow=nobody").await.expect(200).json()["items"], json!([]));
     // Every version can be read; the newest is what there is.
     let old = client.get(format_args!("/v1/graphs/greet?version={}", text(&first))).await.expect(200).json();
     assert_eq!(old, graph("hello"));

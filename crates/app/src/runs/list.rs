@@ -5,8 +5,9 @@ use crate::failure::Failure;
 use crate::runs::Run;
 use crate::{App, cursor};
 use serde::Serialize;
-use tutti_engine::ports::store;
+use tutti_engine::ports::store::{self, Label};
 use tutti_engine::run::{RunNo, Status};
+use tutti_workflows::graph;
 
 const LIST: &str = "runs";
 
@@ -15,7 +16,7 @@ const LIST: &str = "runs";
 pub struct ListRuns {
     /// Only with this status.
     pub status: Option<Status>,
-    /// Only of this workflow.
+    /// Only of this workflow, or graph.
     pub workflow: Option<String>,
     /// Where the page before ended.
     pub cursor: Option<String>,
@@ -87,9 +88,15 @@ impl App {
     pub async fn list_runs(&self, caller: &Caller, query: ListRuns) -> Result<Page<Run>, Failure> {
         let before = query.cursor.as_deref().map(|text| cursor::read(LIST, text)).transpose()?.map(|(no, _)| RunNo(no));
         let limit = query.limit.clamp(1, 200);
+        // A graph's runs are found by the label with its name.
+        let (workflow, labels) = match query.workflow {
+            Some(name) if !self.knows(&name) => (Some(graph::NAME.into()), vec![Label::new(graph::GRAPH, name)]),
+            workflow => (workflow, Vec::new()),
+        };
         let query = store::ListRuns {
             status: query.status,
-            workflow: query.workflow,
+            workflow,
+            labels,
             before,
             // One more, to know whether another page follows.
             limit: limit + 1,
