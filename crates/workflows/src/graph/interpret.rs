@@ -190,7 +190,7 @@ impl Walker<'_> {
         let work = async |ctx: Ctx, way: &String| {
             let (mut state, around) = (before.branch(), Around { siblings, ..around.clone() });
             let stop = self.walk(&ctx, way, &mut state, &around, true).await?;
-            Ok((stop, state))
+            Ok((stop, state.left(&before)))
         };
         let ended = ctx.map("branch", ways.iter().collect(), ways.len(), work).await?;
         let (mut outputs, mut meeting) = (Vec::new(), None);
@@ -235,7 +235,7 @@ impl Walker<'_> {
             let mut state = before.branch();
             let around = Around { item: Some((index, item)), siblings, ..around.clone() };
             match self.walk(&ctx, &map.go, &mut state, &around, false).await {
-                Ok(_) => Ok(Ok(state)),
+                Ok(_) => Ok(Ok(state.left(&before))),
                 Err(e) if map.on_item_error == OnItemError::Fail => Err(e),
                 Err(e) => Ok(Err(e)),
             }

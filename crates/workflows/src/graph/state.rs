@@ -101,6 +101,13 @@ impl State {
         Self { written: Vec::new(), ..self.clone() }
     }
 
+    /// What is left of a branch that has ended: what it wrote and came to, and nothing that was there before it.
+    pub fn left(self, before: &Self) -> Self {
+        let Self { mut outputs, written, last, .. } = self;
+        outputs.retain(|node, output| before.outputs.get(node) != Some(output));
+        Self { outputs, written, last, ..Self::default() }
+    }
+
     /// What a branch wrote and came to.
     ///
     /// # Errors
