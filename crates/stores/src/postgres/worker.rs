@@ -19,10 +19,13 @@ const FORGET: &str = "1 hour";
 /// Best first: what was begun or is to be cancelled (kind 3), then what has waited longest for its priority; of workflows that this
 /// program knows. Rows that another process is looking at are passed over. A running run is taken only when its worker's lease
 /// has ended. What this process has already, on its way or running, is not offered to it either: else it would stand before all
-/// that is new, and nothing new would come.
+/// that is new, and nothing new would come. Runs of those who are gone are found by worker, so a look costs the same however many
+/// run: a worker's row stays until nothing runs under its number.
 const TAKE: &str = "WITH known AS (SELECT name, version FROM unnest($5::text[], $6::int[]) AS k(text, version) JOIN names USING (text)),
-    lost AS (SELECT run, rank FROM runs AS r WHERE status = 1 AND (worker IS NULL
-        OR NOT EXISTS (SELECT 1 FROM workers AS w WHERE w.worker = r.worker AND w.lease_until > clock_timestamp()))
+    lost AS (SELECT run, rank FROM runs WHERE status = 1
+        AND worker = ANY(ARRAY(SELECT w.worker FROM workers AS w WHERE w.lease_until <= clock_timestamp()))
+      AND (workflow, version) IN (SELECT name, version FROM known) LIMIT $3 FOR UPDATE SKIP LOCKED),
+    left_behind AS (SELECT run, rank FROM runs WHERE status = 1 AND worker IS NULL
       AND (workflow, version) IN (SELECT name, version FROM known) LIMIT $3 FOR UPDATE SKIP LOCKED),
     due AS (SELECT run, rank FROM runs WHERE status = 2 AND due_at <= $2 AND due_at IS NOT NULL
         AND (worker IS NULL OR taken_until < clock_timestamp())
@@ -35,11 +38,15 @@ const TAKE: &str = "WITH known AS (SELECT name, version FROM unnest($5::text[], 
           AND o.status < 3 AND o.run <> r.run AND o.lane > 0 AND (o.status = 1 OR (o.status = 2 AND o.lane < 4)
             OR (o.status = 0 AND (o.due_at IS NULL OR o.due_at <= $2) AND (-(o.lane & 3), o.id) < (-(r.lane & 3), r.id)))))
       AND (workflow, version) IN (SELECT name, version FROM known) ORDER BY rank LIMIT $3 FOR UPDATE SKIP LOCKED),
-    found AS (SELECT run, 0 AS class, rank FROM lost UNION ALL SELECT run, 0, rank FROM due UNION ALL SELECT run, 0, rank FROM cancelled
+    found AS (SELECT run, 0 AS class, rank FROM lost UNION ALL SELECT run, 0, rank FROM left_behind
+      UNION ALL SELECT run, 0, rank FROM due UNION ALL SELECT run, 0, rank FROM cancelled
       UNION ALL SELECT run, 1, rank FROM queued),
     best AS (SELECT run FROM found GROUP BY run ORDER BY min(class), min(rank) LIMIT $3)
     UPDATE runs SET worker = $1, taken_until = clock_timestamp() + $4::text::interval FROM best WHERE runs.run = best.run
     RETURNING runs.run, runs.id, runs.status, runs.priority, runs.due_at";
+/// Runs of workers that nobody knows any more.
+const ORPHANS: &str = "UPDATE runs SET worker = NULL WHERE run IN (SELECT run FROM runs AS r WHERE status = 1
+    AND worker IS NOT NULL AND NOT EXISTS (SELECT 1 FROM workers AS w WHERE w.worker = r.worker) FOR UPDATE SKIP LOCKED)";
 /// What runs here, by number.
 pub(super) const OWN: &str = "SELECT run, id, status, priority, due_at FROM runs
     WHERE status = 1 AND worker = $1 AND run > $2 ORDER BY run LIMIT $3";
@@ -133,8 +140,10 @@ impl Lease {
     /// Becomes a worker under a new number.
     pub async fn join(&self, db: &mut Db, name: &str) -> Result<(), Error> {
         let asked = self.now_ms();
-        db.execute("DELETE FROM workers WHERE lease_until < clock_timestamp() - $1::text::interval", &[&FORGET])
-            .await?;
+        let forget = "DELETE FROM workers AS w WHERE lease_until < clock_timestamp() - $1::text::interval
+            AND NOT EXISTS (SELECT 1 FROM runs AS r WHERE r.status = 1 AND r.worker = w.worker)";
+        db.execute(forget, &[&FORGET]).await?;
+        db.execute(ORPHANS, &[]).await?;
         let insert = "INSERT INTO workers(name, lease_until) VALUES($1, clock_timestamp() + $2::text::interval) RETURNING worker";
         if let Some(row) = db.row(insert, &[&name, &self.text()]).await? {
             self.worker.store(row.get(0), Ordering::Release);
@@ -159,7 +168,9 @@ impl Lease {
     }
 
     pub async fn leave(&self, db: &mut Db) -> Result<(), Error> {
-        db.execute("DELETE FROM workers WHERE worker = $1", &[&self.worker()]).await?;
+        // Who is gone is known by its row until nothing runs under its number.
+        let leave = "UPDATE workers SET lease_until = clock_timestamp() WHERE worker = $1";
+        db.execute(leave, &[&self.worker()]).await?;
         Ok(())
     }
 }
